@@ -26,7 +26,7 @@ from stigmer_cli.api.reconcile import (
     ReconcileRequest,
     ReconcileSummary,
 )
-from stigmer_cli.api.reports import CountsResponse
+from stigmer_cli.api.reports import PERFORMS_HEADER, WORKFLOWS, CountsResponse
 from stigmer_cli.api.resources import (
     AgentManifest,
     AgentPage,
@@ -345,7 +345,7 @@ class Client(HttpCalls):
         content = body.model_dump_json(by_alias=True)
         content = content if is_exact else DELIVERED.redact_report(content, ours=NAMES_OF_REPORTS)
         path = f"/v1/executions/{_segment(execution)}/{what}"
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", PERFORMS_HEADER: WORKFLOWS}
         return await self._parse(await self._send("POST", path, content=content.encode(), headers=headers), kind)
 
     async def count_attempts(self, execution: str) -> CountsResponse:

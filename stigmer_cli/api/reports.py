@@ -20,6 +20,10 @@ ERROR_MAX = 20_000
 DELAY_MAX_S = 30 * 86_400.0
 STEPS_MAX = 100
 
+PERFORMS_HEADER, WORKFLOWS = "Stigmer-Performs", "workflows"
+"""What a runner says with its reports: that it performs workflows, too. Older runners do not say it, because they take
+a workflow for an agent; older servers leave the header alone."""
+
 
 class ClaimAnswer(StrEnum):
     """What becomes of a claim; scripts may rely on these words.

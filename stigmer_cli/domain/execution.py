@@ -44,8 +44,9 @@ class Agent:
 class QueueReason(StrEnum):
     """Why an accepted execution is not running yet; scripts may rely on these words.
 
-    WAITING_FOR_RUNNER and STARTING are for executions that Temporal has taken; they are computed on request and never
-    stored. MODEL_BUSY is stored while a run waits for its model, and sent as `ModelWait`.
+    WAITING_FOR_RUNNER and STARTING are for executions that Temporal has taken; they are computed on request, and the
+    first one is also stored where a runner of an older version cannot perform it. MODEL_BUSY is stored while a run
+    waits for its model, and sent as `ModelWait`.
     """
 
     ACCEPTED = "accepted"

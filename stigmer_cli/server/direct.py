@@ -1,11 +1,12 @@
 """What each execution asks several times, answered without FastAPI, which takes a millisecond to find out what to call.
 
 The handlers and the bodies are those of the routes. Whatever is not quite as expected (a query, a body that is not
-valid) goes the long way, so that it is answered there and nowhere else.
+valid, a runner of an older version) goes the long way, so that it is answered there and nowhere else.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -15,6 +16,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stigmer_cli.api.reports import (
+    PERFORMS_HEADER,
+    WORKFLOWS,
     ClaimingAttemptRequest,
     MessageReport,
     OutcomeReport,
@@ -34,9 +37,10 @@ EXECUTIONS = "/v1/executions"
 PARSED_TWICE_MAX = 1024 * 1024
 """In bytes; a longer body that is not valid is refused here, because the long way holds the event loop too long."""
 
+CLAIMS = "claimed-attempts"
 KEY_HEADER = "idempotency-key"
 REPORTS: Mapping[str, tuple[type[BaseModel], Handler]] = {
-    "claimed-attempts": (ClaimingAttemptRequest, reports.claim_and_begin),
+    CLAIMS: (ClaimingAttemptRequest, partial(reports.claim_and_begin, performs=WORKFLOWS)),
     "messages": (MessageReport, reports.append_message),
     "outcome": (OutcomeReport, reports.finish),
     "tasks": (TasksReport, workflow_tasks.report_tasks),
@@ -72,7 +76,7 @@ class DirectRoutes:
         path = scope["path"]
         if path == EXECUTIONS:
             await self._create(scope, receive, send)
-        elif found := REPORT_PATH.fullmatch(path):
+        elif (found := REPORT_PATH.fullmatch(path)) and not _is_of_older_runner(found[2], scope):
             kind, handler = REPORTS[found[2]]
             await self._answer(
                 scope, receive, send, kind, lambda body: _with_status(200, handler(found[1], body, self._called))
@@ -130,6 +134,10 @@ class DirectRoutes:
         except Exception as error:  # noqa: BLE001 - each is answered, as the application does
             response = await problems.answer(Request(scope), error)
         await response(scope, receive, send)
+
+
+def _is_of_older_runner(what: str, scope: Scope) -> bool:
+    return what == CLAIMS and Headers(scope=scope).get(PERFORMS_HEADER) != WORKFLOWS
 
 
 async def _with_status(status: int, answer: Awaitable[BaseModel]) -> tuple[int, BaseModel]:

@@ -16,7 +16,7 @@ from sqlalchemy import RowMapping
 
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import Outcome, QueueReason, TokenUsage
-from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId, WorkflowId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.task import TaskState
 from stigmer_cli.errors import Conflict
@@ -28,7 +28,7 @@ from stigmer_cli.store.messages import FOLD_CHARS_MIN, MessageWriter, draft_piec
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.step_rows import EndedStep, add_turns, write_ended
 from stigmer_cli.store.task_rows import write_tasks
-from stigmer_cli.store.transitions import expect, may_become
+from stigmer_cli.store.transitions import expect, may_become, put_back
 from stigmer_cli.store.usage import add_usage
 from stigmer_cli.store.with_agent import LOCKED_WITH_AGENT, WithAgent, with_agent_of
 
@@ -38,12 +38,14 @@ class Claimant:
     """The run that asks for an epoch, as Temporal names it.
 
     `workflow` and `first_run` (of its chain) are None where a runner from before stores had ids asks.
+    `has_workflows`: its runner can perform workflows.
     """
 
     run: RunId
     runner: str
     workflow: WorkflowId | None
     first_run: RunId | None
+    has_workflows: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +92,9 @@ class RunTable:
     `on_usage` is told what an attempt used, once, when that is on disk; `on_turn` that a session may go on.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, store: StoreId) -> None:
         self._database = database
+        self._store = store
         self.on_usage: Callable[[TokenUsage], None] | None = None
         self.on_turn: Callable[[], None] | None = None
 
@@ -107,6 +110,9 @@ class RunTable:
             row = await writing.lock_row(execution_id)
             if row is None or not _is_its_own(row, epoch, claimant):
                 return ClaimAnswer.NOT_MINE
+            if _is_beyond(row, claimant):
+                await self._put_back(writing, row, epoch, claimant)
+                return ClaimAnswer.LOST
             if (
                 await writing.change(execution_id, run_transitions.claim(epoch, claimant.run, claimant.runner, writing))
                 is not None
@@ -129,6 +135,9 @@ class RunTable:
             row = found.mappings().one_or_none()
             if row is None or not _is_its_own(row, epoch, claimant):
                 return Claimed(ClaimAnswer.NOT_MINE, ReportResult.STALE)
+            if _is_beyond(row, claimant):
+                await self._put_back(writing, row, epoch, claimant)
+                return Claimed(ClaimAnswer.LOST, ReportResult.STALE)
             claimed = run_transitions.claim_and_begin(
                 row, epoch, claimant.run, claimant.runner, writing, attempt=attempt
             )
@@ -151,13 +160,20 @@ class RunTable:
         run: RunId,
         attempt: int,
         runner: str,
+        has_workflows: bool = True,
     ) -> ReportResult:
-        """Attempt `attempt` (from 1) of the run begins on `runner`; the messages of earlier ones are withdrawn."""
+        """Attempt `attempt` (from 1) of the run begins on `runner`; the messages of earlier ones are withdrawn.
+
+        `has_workflows` is as in `Claimant`.
+        """
         async with self._database.writing() as writing:
             row = await writing.lock_row(execution_id)
             if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
-            claimant = Claimant(run=run, runner=runner, workflow=None, first_run=None)
+            claimant = Claimant(run=run, runner=runner, workflow=None, first_run=None, has_workflows=has_workflows)
+            if _is_beyond(row, claimant):
+                await self._put_back(writing, row, epoch, claimant)
+                return ReportResult.STALE
             return await _begin(writing, row, claimant, attempt)
 
     @whole
@@ -284,6 +300,12 @@ class RunTable:
             self.on_turn()
         return finished.report
 
+    async def _put_back(self, writing: Writing, row: RowMapping, epoch: int, claimant: Claimant) -> None:
+        """Have the execution wait for another runner, unless it is another run's, or is to end."""
+        is_free = known_better(row, epoch, claimant.run, None) is None or row["phase"] == Phase.PENDING
+        if is_free and row["epoch"] == epoch and row["cancel_requested_at"] is None:
+            await writing.change(row["id"], put_back(self._store, claimant.runner, epoch=epoch, now=writing.now))
+
     def _tell(self, usage: TokenUsage | None) -> None:
         if usage is not None and self.on_usage is not None:
             self.on_usage(usage)
@@ -301,6 +323,11 @@ def _is_its_own(row: RowMapping, epoch: int, claimant: Claimant) -> bool:
     is_unclaimed = epoch == row["epoch"] and row["claimed_run"] is None
     submitted = row["run_id"] if is_unclaimed else None
     return name.id == claimant.workflow and (submitted is None or claimant.first_run in (None, submitted))
+
+
+def _is_beyond(row: RowMapping, claimant: Claimant) -> bool:
+    """Whether the claimant's runner would take a workflow for an agent, and have it fail."""
+    return row["kind"] == Kind.WORKFLOW and not claimant.has_workflows
 
 
 def known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int | None) -> ReportResult | None:

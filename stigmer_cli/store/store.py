@@ -50,7 +50,7 @@ class Store:
         self.agents = AgentTable(database)
         self.agent_versions = AgentVersionTable(database)
         self.executions = ExecutionTable(database, store_id)
-        self.runs = RunTable(database)
+        self.runs = RunTable(database, store_id)
         self.steps = StepTable(database)
         self.tasks = TaskTable(database)
         self.workflows = WorkflowTable(database)

@@ -10,7 +10,7 @@ from functools import cache
 
 from sqlalchemy import ColumnElement, bindparam
 
-from stigmer_cli.domain.execution import AttentionCode, EventType, Outcome, QueueReason
+from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, AttentionCode, EventType, Outcome, QueueReason
 from stigmer_cli.domain.identity import RunId, StoreId
 from stigmer_cli.domain.phase import Phase, sources_of
 from stigmer_cli.store.database import EventDraft, Transition
@@ -259,6 +259,22 @@ def wake(store: StoreId, detail: str, *, epoch: int, now: datetime) -> Transitio
             text=f"resumed (epoch {epoch + 1}): {detail}",
             data={"epoch": epoch + 1, "resumes": 0, "waited": True},
         ),
+    )
+
+
+def put_back(store: StoreId, runner: str, *, epoch: int, now: datetime) -> Transition:
+    """The runner that took it up cannot perform it: it waits for another one, longer each time."""
+    detail = f"runner {runner} is of an older version, which cannot perform workflows: replace it"
+    delay_s = min(2.0 ** min(epoch, 10), NEXT_TRY_MAX_S)
+    return Transition(
+        guards=(OPEN,),
+        expects=expect(epoch=epoch),
+        values={
+            **_queue(QueueReason.WAITING_FOR_RUNNER, detail, now),
+            **_begin_epoch(store, epoch + 1, now),
+            "next_try_at": now + timedelta(seconds=delay_s),
+        },
+        event=_queued_event(QueueReason.WAITING_FOR_RUNNER, detail, epoch=epoch + 1),
     )
 
 

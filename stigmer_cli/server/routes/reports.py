@@ -3,10 +3,12 @@
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Header
 
 from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.reports import (
+    PERFORMS_HEADER,
+    WORKFLOWS,
     AttemptRequest,
     AttemptResponse,
     ClaimAnswer,
@@ -40,23 +42,33 @@ FIRST = AttemptCounts(begun=1, processes=1)
 
 router = APIRouter(prefix="/v1/executions/{execution_id}")
 Called = Annotated[Services, Depends(services)]
+Performs = Annotated[str, Header(alias=PERFORMS_HEADER)]
 
 log = structlog.get_logger()
 
 
 @router.post("/claim")
-async def claim(execution_id: str, body: ClaimRequest, called: Called) -> ClaimResponse:
-    """Whether this run holds the epoch now."""
-    taken = await called.store.runs.claim(ExecutionId(execution_id), epoch=body.epoch, claimant=_claimant(body))
+async def claim(execution_id: str, body: ClaimRequest, called: Called, performs: Performs = "") -> ClaimResponse:
+    """Whether this run holds the epoch now; a workflow waits for a runner that says that it performs such."""
+    taken = await called.store.runs.claim(
+        ExecutionId(execution_id), epoch=body.epoch, claimant=_claimant(body, performs)
+    )
     _note_lost(execution_id, body, taken, called)
     return ClaimResponse(won=taken is ClaimAnswer.WON, reason=taken)
 
 
 @router.post("/attempts")
-async def begin_attempt(execution_id: str, body: AttemptRequest, called: Called) -> AttemptResponse:
+async def begin_attempt(
+    execution_id: str, body: AttemptRequest, called: Called, performs: Performs = ""
+) -> AttemptResponse:
     """What the attempt has to do; nothing where the outcome is there, or the attempt is superseded."""
     report = await called.store.runs.begin_attempt(
-        ExecutionId(execution_id), epoch=body.epoch, run=RunId(body.run), attempt=body.attempt, runner=body.runner
+        ExecutionId(execution_id),
+        epoch=body.epoch,
+        run=RunId(body.run),
+        attempt=body.attempt,
+        runner=body.runner,
+        has_workflows=performs == WORKFLOWS,
     )
     if report is not ReportResult.TAKEN:
         return AttemptResponse(work=None)
@@ -65,10 +77,12 @@ async def begin_attempt(execution_id: str, body: AttemptRequest, called: Called)
 
 
 @router.post("/claimed-attempts")
-async def claim_and_begin(execution_id: str, body: ClaimingAttemptRequest, called: Called) -> ClaimingAttemptResponse:
+async def claim_and_begin(
+    execution_id: str, body: ClaimingAttemptRequest, called: Called, performs: Performs = ""
+) -> ClaimingAttemptResponse:
     """Whether this run holds the epoch now; if it does, its attempt begins, and this is what it has to do."""
     claimed = await called.store.runs.claim_and_begin(
-        ExecutionId(execution_id), epoch=body.epoch, claimant=_claimant(body), attempt=body.attempt
+        ExecutionId(execution_id), epoch=body.epoch, claimant=_claimant(body, performs), attempt=body.attempt
     )
     _note_lost(execution_id, body, claimed.answer, called)
     if claimed.before is None:
@@ -85,12 +99,13 @@ def _waited_s(before: Execution, called: Services) -> float:
     return max(0.0, (called.clock.now() - since).total_seconds()) if since else 0.0
 
 
-def _claimant(body: ClaimRequest) -> Claimant:
+def _claimant(body: ClaimRequest, performs: str) -> Claimant:
     return Claimant(
         run=RunId(body.run),
         runner=body.runner,
         workflow=WorkflowId(body.workflow_id) if body.workflow_id else None,
         first_run=RunId(body.first_run) if body.first_run else None,
+        has_workflows=performs == WORKFLOWS,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import Execution, Outcome, QueueReason
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, WorkflowDefinitionId, WorkflowName
 from stigmer_cli.domain.phase import Phase
@@ -208,3 +209,35 @@ async def test_no_more_tasks_are_kept_than_can_be_shown(store: Store) -> None:
     await report(store, id_, *(task(str(number)) for number in range(TASKS_KEPT_MAX + 1)))
     shown, count = await store.tasks.list_last(id_, limit=1)
     assert (shown[0][1].name, count) == (str(TASKS_KEPT_MAX - 1), TASKS_KEPT_MAX)
+
+
+async def test_a_workflow_waits_for_a_runner_that_can_perform_it(store: Store) -> None:
+    await store.workflows.apply([workflow("pets")])
+    fresh, begun = (await accept(store, "pets")).id, await running(store, "pets")
+    wanted_off = await running(store, "pets")
+    await store.executions.request_cancel(wanted_off)
+    for id_, attempt in ((fresh, 1), (begun, 2), (wanted_off, 2)):
+        name = WorkflowName(kind=Kind.WORKFLOW, execution=id_, epoch=1, store=store.id).id
+        old = Claimant(run=RUN, runner="old", workflow=name, first_run=None, has_workflows=False)
+        for _ in range(2):
+            claimed = await store.runs.claim_and_begin(id_, epoch=1, claimant=old, attempt=attempt)
+            assert claimed == (ClaimAnswer.LOST, ReportResult.STALE, None)
+        assert await store.runs.claim(id_, epoch=1, claimant=old) is ClaimAnswer.LOST
+        begin = {"epoch": 1, "run": RUN, "attempt": attempt, "runner": "old", "has_workflows": False}
+        assert await store.runs.begin_attempt(id_, **begin) is ReportResult.STALE  # type: ignore[arg-type]
+    for id_ in (fresh, begun):
+        found = await store.executions.get(id_)
+        assert (found.phase, found.epoch, found.claimed_run) == (Phase.PENDING, 2, None)
+        assert (found.dispatch.reason, found.dispatch.submitted_at) == (QueueReason.WAITING_FOR_RUNNER, None)
+        assert found.dispatch.next_try_at == START + timedelta(seconds=2)
+        assert "runner old is of an older version" in found.dispatch.detail
+    found = await store.executions.get(wanted_off)
+    assert (found.phase, found.epoch) == (Phase.IN_PROGRESS, 1), "it is to end, and its end is not forgotten"
+
+
+async def test_an_agent_is_given_to_a_runner_that_cannot_perform_workflows(store: Store) -> None:
+    id_ = (await store.executions.accept(draft(), reason=QueueReason.ACCEPTED, detail="")).execution.id
+    name = WorkflowName(kind=Kind.AGENT, execution=id_, epoch=1, store=store.id).id
+    old = Claimant(run=RUN, runner="old", workflow=name, first_run=None, has_workflows=False)
+    claimed = await store.runs.claim_and_begin(id_, epoch=1, claimant=old, attempt=1)
+    assert claimed.answer is ClaimAnswer.WON

@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from stigmer_cli.api.connection import ConnectionState
+from stigmer_cli.api.reports import PERFORMS_HEADER, WORKFLOWS
 from stigmer_cli.domain.execution import AgentSpec
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.executions.accept import Acceptor
@@ -26,6 +27,7 @@ from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import AGENT, START
+from tests.contracts.store.test_workflows import accept, workflow
 from tests.support.fakes import ManualClock, SwitchedLink
 
 ID = "aex-00000000000000000000000001"
@@ -50,7 +52,7 @@ def post(path: str, body: object, headers: dict[str, str] | None = None) -> Aske
 
 
 def report(what: str, **fields: object) -> Asked:
-    return post(f"/v1/executions/{ID}/{what}", {**REPORT, **fields})
+    return post(f"/v1/executions/{ID}/{what}", {**REPORT, **fields}, {PERFORMS_HEADER: WORKFLOWS})
 
 
 CONVERSATION: Sequence[Asked] = (
@@ -214,3 +216,17 @@ async def test_an_unforeseen_error_is_answered(path: str) -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://s") as client:
         answer = await client.request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+
+
+async def test_a_runner_of_an_older_version_is_given_no_workflow(tmp_path: Path) -> None:
+    async with applications(tmp_path) as (called, app):
+        await called.store.workflows.apply([workflow("pets")])
+        row = await accept(called.store, "pets", {})
+        transport = httpx.ASGITransport(direct.DirectRoutes(app, called))
+        async with httpx.AsyncClient(transport=transport, base_url="http://s") as client:
+            claim = {**CLAIM, "workflowId": row.workflow.id, "firstRun": "run-1"}
+            answer = await client.post(f"/v1/executions/{row.id}/claimed-attempts", json=claim)
+        found = await called.store.executions.get(row.id)
+    assert answer.json() == {"answer": "lost", "work": None}
+    assert (found.phase, found.epoch, found.dispatch.reason) == ("PENDING", 2, "waiting-for-runner")
+    assert found.dispatch.detail == "runner r is of an older version, which cannot perform workflows: replace it"

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, Integer, bindparam, delete, func, select, update
+import structlog
+from sqlalchemy import BindParameter, Integer, bindparam, case, delete, func, or_, select, update
 
 from stigmer_cli.domain.event import CloudEvent, EventQuery, identify_event
-from stigmer_cli.domain.identity import ExecutionId, StoreId
+from stigmer_cli.domain.identity import ExecutionId, Kind, StoreId
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.columns import Moment
@@ -20,10 +22,13 @@ from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.event_tables import cloud_events, event_counter
 from stigmer_cli.store.execution_draft import EVENTS_SEEN
-from stigmer_cli.store.listeners import list_types, lock_counter, wake_listeners
+from stigmer_cli.store.listeners import ARRIVED, list_types, lock_counter, wake_listeners
 from stigmer_cli.store.page_size import count_fitting
 from stigmer_cli.store.schedules import start_by_events
-from stigmer_cli.store.tables import events, executions
+from stigmer_cli.store.statements import by_index
+from stigmer_cli.store.tables import OPEN, events, executions, workflow_versions
+
+log = structlog.get_logger()
 
 ROWS_MAX = 100_000
 BYTES_MAX = 1024 * 1024 * 1024
@@ -54,6 +59,30 @@ _NEWEST = select(cloud_events).where(_OF.seq < bindparam("before")).order_by(_OF
 _NEWEST_SIZES = select(_OF.bytes).where(_OF.seq < bindparam("before")).order_by(_OF.seq.desc()).limit(_LIMIT)
 _OLDEST = select(_OF.seq, _OF.bytes, _OF.received_at).order_by(_OF.seq).limit(BATCH)
 _FORGET = delete(cloud_events).where(_OF.seq <= bindparam("upto"))
+
+_ROW = executions.c
+_IS_LOOKING = or_(
+    _ROW.waiting_for.is_(None),
+    _ROW.waiting_for != WaitFor.EVENT,  # what comes in while it listens is looked at as it comes
+    _ROW.waiting_until <= bindparam("now", type_=Moment),
+)
+_UNREAD = (
+    by_index(
+        select(
+            _ROW.agent_version.label("version"),
+            func.min(case((_ROW.queue_detail == ARRIVED, _ROW.queued_since), else_=_ROW.created_at)).label("since"),
+        ),
+        "ix_executions_open",
+    )
+    .where(OPEN, _ROW.kind == Kind.WORKFLOW, _IS_LOOKING)
+    .group_by(_ROW.agent_version)
+    .subquery()
+)
+_UNREAD_SINCE = (
+    select(func.min(_UNREAD.c.since))
+    .select_from(_UNREAD.join(workflow_versions, workflow_versions.c.id == _UNREAD.c.version))
+    .where(workflow_versions.c.document.contains('"listen"'))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,18 +190,23 @@ class CloudEventTable:
     async def forget_old(self, before: datetime, *, rows_max: int = ROWS_MAX, bytes_max: int = BYTES_MAX) -> int:
         """Delete some of the events that came in before `before`, or that are too many; returns how many were deleted.
 
-        Fewer than `BATCH`: there are no more.
+        One that an open execution has yet to look at is kept longer, unless there are too many. Fewer than `BATCH`:
+        there are no more.
         """
         async with self._database.writing() as writing:
             last = await lock_counter(writing)
             excess = int(await writing.connection.scalar(select(_COUNTER.bytes).where(_ONLY)) or 0) - bytes_max
-            upto, gone, size = 0, 0, 0
+            upto, gone, size, newest_at = 0, 0, 0, before
+            unread = await _find_unread_since(writing)
+            before = min(before, unread or before)
             for row in (await writing.connection.execute(_OLDEST)).all():
                 if row.received_at >= before and row.seq > last - rows_max and size >= excess:
                     break
-                upto, gone, size = row.seq, gone + 1, size + row.bytes
+                upto, gone, size, newest_at = row.seq, gone + 1, size + row.bytes, row.received_at
             if gone:
                 await writing.connection.execute(_FORGET, {"upto": upto})
+                if unread is not None and newest_at >= unread:
+                    log.warning("events_deleted_unread", cause="too many are kept", upto=upto)
                 await writing.connection.execute(_COUNT.values(bytes=_COUNTER.bytes - size))
             return gone
 
@@ -183,6 +217,15 @@ def load_event(text: str) -> CloudEvent:
     if "\\ud" in text.lower():
         event = json.loads(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace"))
     return event
+
+
+async def _find_unread_since(writing: Writing) -> datetime | None:
+    """Since when the events came in that an open execution has yet to look at; None: there is none.
+
+    That is one which listens at some time and has not begun, was woken, or waits for something else.
+    """
+    found: datetime | None = await writing.connection.scalar(_UNREAD_SINCE, {"now": writing.now})
+    return None if found is None else found - SERVERS_APART
 
 
 async def _add_all(writing: Writing, events: Sequence[CloudEvent]) -> tuple[Sequence[bool], int]:

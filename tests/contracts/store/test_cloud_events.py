@@ -16,10 +16,12 @@ from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import NotFound, ServerBusy
 from stigmer_cli.store.event_tables import listeners
 from stigmer_cli.store.listeners import ARRIVED, Listener
-from stigmer_cli.store.runs import ReportResult
+from stigmer_cli.store.runs import Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from stigmer_cli.store.waits import WaitReport
 from tests.contracts.store.drafts import OTHER_RUN, RUN, RealSleepClock, running, timeline
+from tests.contracts.store.test_workflows import running as running_workflow
+from tests.contracts.store.test_workflows import workflow
 from tests.support.ids import claim
 
 ORDERS = EventQuery(type="order")
@@ -62,6 +64,12 @@ async def run_again(store: Store, id_: ExecutionId) -> None:
     epoch = (await store.executions.get(id_)).epoch
     await claim(store, id_, epoch=epoch, run=OTHER_RUN, runner="mill")
     await store.runs.begin_attempt(id_, epoch=epoch, run=OTHER_RUN, attempt=1, runner="mill")
+
+
+async def run_workflow_again(store: Store, id_: ExecutionId) -> None:
+    found = await store.executions.get(id_)
+    claimant = Claimant(run=OTHER_RUN, runner="mill", workflow=found.workflow.id, first_run=None)
+    await store.runs.claim_and_begin(id_, epoch=found.epoch, claimant=claimant, attempt=1)
 
 
 async def standing(store: Store, id_: ExecutionId) -> tuple[Phase, int, bool]:
@@ -246,6 +254,50 @@ async def test_events_are_kept_for_a_while_and_never_too_many(store: Store, cloc
     assert await store.cloud_events.forget_old(clock.now() - timedelta(seconds=60), bytes_max=1) == 3
     assert await store.cloud_events.publish([event("old")]) == [True], "and then it is a new event"
     assert [one.seq for one in (await store.cloud_events.list_newest(limit=9))[0]] == [7]
+
+
+async def forget(store: Store, clock: RealSleepClock, **limits: int) -> int:
+    """Delete what came in before now, a second later."""
+    clock.move(1)
+    return await store.cloud_events.forget_old(clock.now(), **limits)
+
+
+async def listening_workflow(store: Store) -> ExecutionId:
+    await store.workflows.apply([workflow("hears", content=[{"a": {"listen": {"to": {"any": []}}}}])])
+    return await running_workflow(store, "hears")
+
+
+async def test_what_an_open_execution_has_yet_to_look_at_is_kept_longer(store: Store, clock: RealSleepClock) -> None:
+    id_ = await listening_workflow(store)
+    clock.move(1)
+    await store.cloud_events.publish([event("before it listens")])
+    assert await forget(store, clock) == 0
+    assert await listen(store, id_, after=1) == ReportResult.TAKEN
+    assert await forget(store, clock) == 1, "it has looked at it"
+    await store.cloud_events.publish([event("wakes it")])
+    assert await standing(store, id_) == WOKEN
+    assert await forget(store, clock) == 0
+    await run_workflow_again(store, id_)
+    assert await forget(store, clock) == 0
+    page = await store.cloud_events.read_for(id_, [ORDERS], after=1)
+    assert [one["id"] for _, one in page.events] == ["wakes it"]
+    await listen(store, id_, after=page.upto, run=OTHER_RUN)
+    assert await forget(store, clock) == 1
+
+
+async def test_the_limits_hold_whatever_is_still_to_be_read(store: Store, clock: RealSleepClock) -> None:
+    await listening_workflow(store)
+    await store.cloud_events.publish([event("1"), event("2")])
+    assert await forget(store, clock) == 0
+    assert await forget(store, clock, rows_max=1) == 1
+
+
+async def test_a_workflow_that_never_listens_keeps_no_event(store: Store, clock: RealSleepClock) -> None:
+    await store.workflows.apply([workflow("deaf")])
+    await running_workflow(store, "deaf")
+    await running(store)
+    await store.cloud_events.publish([event("1")])
+    assert await forget(store, clock) == 1
 
 
 class Crowd:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stigmer_cli.json_text import dump_json
+
 SPEC_VERSION = "1.0"
 EVENT_BYTES_MAX = 256 * 1024
 """Of an event as JSON. The specification asks for at least 64 KiB."""
@@ -27,6 +29,9 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 INTEGER_MAX = 2**31
 DATA = ("data", "data_base64")
+
+EMITTED_BY = "stigmerexecution"
+"""An attribute of each event that a workflow emits: the id of its execution."""
 
 CloudEvent = Mapping[str, object]
 """An event in the JSON format of CloudEvents, as `check_event` returns it."""
@@ -150,6 +155,14 @@ def write_scalar(value: object) -> str | None:
     if value is None or isinstance(value, (dict, list, tuple)):
         return None
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def read_event(event: CloudEvent, form: str) -> object:
+    """What a task or a schedule sees of `event` that reads it as `data`, `envelope` or `raw`."""
+    data = event.get("data", event.get("data_base64"))
+    if form == "raw":
+        return data if isinstance(data, str) else dump_json(data)
+    return event if form == "envelope" else data
 
 
 def hash_equals(event: CloudEvent, paths: Sequence[Sequence[str]]) -> str | None:

@@ -16,6 +16,9 @@ from stigmer_cli.store.forking import Fork
 EVENTS_SEEN = "events_seen"
 """Under this name the data of the first event has the number of the last CloudEvent that came in before."""
 
+GENERATION, PARENT = "generation", "parent"
+"""How many executions in a chain, this one included, an event of the one before started; and who waits for this one."""
+
 _LAST = select(event_counter.c.seq).where(event_counter.c.id == 1)
 
 
@@ -83,7 +86,7 @@ def accepted_event(draft: ExecutionDraft) -> EventDraft:
         return EventDraft(
             type=EventType.ACCEPTED,
             text=f"accepted for {draft.parent}, which waits for it",
-            data={"parent": draft.parent},
+            data={PARENT: draft.parent},
         )
     if draft.fork is None:
         return EventDraft(type=EventType.ACCEPTED, text="accepted")
@@ -92,14 +95,17 @@ def accepted_event(draft: ExecutionDraft) -> EventDraft:
     return EventDraft(type=EventType.ACCEPTED, text=text, data={"source": source, "before": before})
 
 
-async def append_accepted(writing: Writing, draft: ExecutionDraft, *, events_seen: int | None = None) -> None:
+async def append_accepted(
+    writing: Writing, draft: ExecutionDraft, *, events_seen: int | None = None, generation: int = 0
+) -> None:
     """Write the first event of an execution.
 
     That of a workflow keeps the number of the last CloudEvent that came in before: what it listens for comes later,
-    whatever a clock says. `events_seen`: the number of the one that starts it.
+    whatever a clock says. `events_seen`: the number of the one that starts it, in this `generation`.
     """
     event = accepted_event(draft)
     if draft.kind is Kind.WORKFLOW:
         seen = int(await writing.connection.scalar(_LAST) or 0) if events_seen is None else events_seen
-        event = replace(event, data={**event.data, EVENTS_SEEN: seen})
+        chain = {GENERATION: generation} if generation else {}
+        event = replace(event, data={**event.data, EVENTS_SEEN: seen, **chain})
     await writing.append(draft.id, 1, event)

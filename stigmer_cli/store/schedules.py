@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import BindParameter, Integer, RowMapping, bindparam, delete, func, insert, or_, select, update
 from ulid import ULID
 
-from stigmer_cli.domain.event import CloudEvent, identify_event
+from stigmer_cli.domain.event import CloudEvent, identify_event, read_event
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import PREFIXES, AgentId, ExecutionId, Kind, StoreId
 from stigmer_cli.domain.phase import Phase
@@ -22,6 +22,7 @@ from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, Writing, whole
+from stigmer_cli.store.event_chain import find_generation
 from stigmer_cli.store.event_tables import schedules
 from stigmer_cli.store.execution_draft import ExecutionDraft, append_accepted, first_row
 from stigmer_cli.store.labels import index_labels
@@ -132,7 +133,8 @@ async def forget_schedules(writing: Writing, workflow_id: str) -> None:
 async def start_by_events(writing: Writing, store: StoreId, events: Sequence[CloudEvent], *, last: int) -> bool:
     """Accept an execution of each workflow for each of `events` that starts it; returns whether there was one.
 
-    `last` is the number of the last of `events`. Raises RequestError where they start more than `STARTS_MAX`.
+    `last` is the number of the last of `events`. Raises RequestError where they start more than `STARTS_MAX`, and as
+    `find_generation` does.
     """
     if not events:
         return False
@@ -148,8 +150,9 @@ async def start_by_events(writing: Writing, store: StoreId, events: Sequence[Clo
             if any(query.fits(event) for query in queries):
                 if (started := started + 1) > STARTS_MAX:
                     raise RequestError(f"more than {STARTS_MAX} executions would start at once", hint=FEWER)
-                given = [_read(event, str(one.spec["read"]))]
-                occasion = _Occasion(name=identify_event(event), given=given, seen=seen)
+                given = [read_event(event, str(one.spec["read"]))]
+                generation = await find_generation(writing, event)
+                occasion = _Occasion(name=identify_event(event), given=given, seen=seen, generation=generation)
                 id_ = await _accept(writing, store, row, writing.now, occasion)
                 await _note(writing, row, {"last_at": writing.now, "last_execution": id_})
     return started > 0
@@ -283,11 +286,12 @@ class ScheduleTable:
 
 @dataclass(frozen=True, kw_only=True)
 class _Occasion:
-    """What makes an execution one of its own, its input, and the number of the event that starts it."""
+    """What makes an execution one of its own, its input, and the number and the generation of what starts it."""
 
     name: str
     given: object = field(default_factory=dict)
     seen: int | None = None
+    generation: int = 0
 
 
 def schedule_of(row: RowMapping) -> Schedule:
@@ -342,13 +346,6 @@ def _find_first(one: Schedule, now: datetime) -> datetime | None:
         raise ValueError(f"schedule.{one.trigger}: the time is longer than a calendar is") from None
 
 
-def _read(event: CloudEvent, form: str) -> object:
-    data = event.get("data", event.get("data_base64"))
-    if form == "raw":
-        return data if isinstance(data, str) else dump_json(data)
-    return event if form == "envelope" else data
-
-
 async def _lock(writing: Writing, workflow_id: str, trigger: Trigger) -> RowMapping | None:
     found = await writing.connection.execute(_ONE, {"of_workflow": workflow_id, "of_trigger": trigger})
     return found.mappings().one_or_none()
@@ -388,7 +385,7 @@ async def _accept(
     added = await writing.connection.execute(writing.backend.insert_or_skip(executions, None), first)
     if added.mappings().one_or_none() is not None:
         await index_labels(writing, id_, draft.labels)
-        await append_accepted(writing, draft, events_seen=occasion.seen)
+        await append_accepted(writing, draft, events_seen=occasion.seen, generation=occasion.generation)
     return id_
 
 

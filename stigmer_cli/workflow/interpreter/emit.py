@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import cast
 
-from stigmer_cli.domain.event import EVENT_DEPTH_MAX, check_event, is_deeper
+from stigmer_cli.domain.event import EMITTED_BY, EVENT_DEPTH_MAX, check_event, is_deeper
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
@@ -36,6 +36,7 @@ async def perform_emit(run: Run, visit: Visit) -> Flow:
             "source": f"/{workflow.namespace}/{workflow.name}/{workflow.version}",
             "time": moment["iso8601"],
             **filled,
+            EMITTED_BY: run.facts.id,
         }
         try:
             event = cast("Mapping[str, Json]", check_event(whole))

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from stigmer_cli.domain.event import read_event
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.flow import END
@@ -65,14 +66,8 @@ def _strategy_of(visit: Visit) -> Mapping[str, Json]:
 
 def _read(event: Mapping[str, Json], visit: Visit) -> Json:
     """The event as the task reads it."""
-    data = event.get("data", event.get("data_base64"))
-    match cast("Mapping[str, Json]", visit.task.body).get("read", "data"):
-        case "envelope":
-            return event
-        case "raw":
-            return data if isinstance(data, str) else dump_json(data)
-        case _:
-            return data
+    form = cast("Mapping[str, Json]", visit.task.body).get("read", "data")
+    return cast("Json", read_event(event, str(form)))
 
 
 @dataclass(kw_only=True)

@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from stigmer_cli.domain.event import CloudEvent, EventQuery, check_event
-from stigmer_cli.domain.execution import Execution
-from stigmer_cli.domain.identity import AgentId, WorkflowDefinitionId
+from stigmer_cli.domain.event import EMITTED_BY, CloudEvent, EventQuery, check_event
+from stigmer_cli.domain.execution import Execution, QueueReason
+from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, WorkflowDefinitionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound, RequestError
+from stigmer_cli.store.event_chain import GENERATIONS_MAX
+from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.schedules import LABEL, ScheduleState
 from stigmer_cli.store.store import Store
 from stigmer_cli.store.workflows import WorkflowDraft
 from stigmer_cli.workflow.schedule import Trigger
-from tests.contracts.store.drafts import RealSleepClock
+from tests.contracts.store.drafts import AGENT, RealSleepClock
 
 ID = WorkflowDefinitionId(AgentId("wfl-00000000000000000000000000"))
 HOURLY = {"every": {"hours": 1}}
@@ -217,3 +219,25 @@ async def test_a_request_whose_events_start_too_many_executions_is_refused_whole
     assert (await executions(store), await store.cloud_events.list_newest(limit=5)) == ([], ([], False))
     await store.cloud_events.publish([event(f"{n}", "low") for n in range(2)])
     assert len(await executions(store)) == 2
+
+
+async def test_a_workflow_that_emits_what_starts_it_comes_to_an_end(store: Store) -> None:
+    await apply(store, {"on": {"one": {"with": {"type": "again"}}}})
+    given: dict[str, Any] = {"specversion": "1.0", "source": "/s", "type": "again"}
+    emitter: str | None = None
+    for number in range(GENERATIONS_MAX):
+        by = {} if emitter is None else {EMITTED_BY: emitter}
+        assert await store.cloud_events.publish([check_event({**given, "id": f"{number}", **by})]) == [True]
+        emitter = (await only(store)).last_execution
+    child = ExecutionId("aex-00000000000000000000000001")
+    draft = ExecutionDraft(
+        id=child, kind=Kind.AGENT, agent_id=AGENT, agent_name="a", message="m", parent=ExecutionId(str(emitter))
+    )
+    await store.executions.accept(draft, reason=QueueReason.ACCEPTED, detail="")
+    for last in (emitter, child):
+        with pytest.raises(RequestError, match=f"8 have started each other by events in a chain, the last one {last}"):
+            await store.cloud_events.publish([check_event({**given, "id": "one more", EMITTED_BY: last})])
+    assert len([one for one in await executions(store) if one.labels]) == GENERATIONS_MAX
+    other = check_event({**given, "id": "no trigger", "type": "other", EMITTED_BY: emitter})
+    assert await store.cloud_events.publish([other]) == [True], "it starts nothing"
+    assert await store.cloud_events.publish([check_event({**given, "id": "one more"})]) == [True], "a person sent it"

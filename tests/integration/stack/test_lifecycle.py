@@ -35,6 +35,11 @@ HOLDS = (
     "import socket, sys, time; ends = [socket.create_server(('127.0.0.1', int(p))) for p in sys.argv[1:]]; "
     "print('up', flush=True); time.sleep(600)"
 )
+ENDS_LATE = """
+import atexit, sys, time
+if sys.orig_argv[-1] == "stigmer_cli.supervisor":
+    atexit.register(time.sleep, 1.5)
+"""
 
 
 async def state_of(stack: Stack) -> tuple[StackState, dict[str, PartState]]:
@@ -139,6 +144,19 @@ async def test_down_ends_a_frozen_stack_within_ten_seconds(stack: Stack) -> None
 
     assert time.monotonic() - began < 10.0
     assert not any(one.is_alive for one in before.values())
+
+
+async def test_down_waits_for_a_supervisor_that_ends_long_after_it_has_closed_its_connections(
+    stack: Stack, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(ENDS_LATE)
+    busy = stack.shell(PYTHONPATH=str(tmp_path))
+    await busy.up()
+    supervisor = busy.processes()["supervisor"]
+
+    ended = await down(busy.home, clock=CLOCK)
+
+    assert (ended.parts[-1].name, supervisor.is_alive) == ("supervisor", False)
 
 
 async def test_a_frozen_supervisor_is_one_cause_and_one_fix(stack: Stack) -> None:

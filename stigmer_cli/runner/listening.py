@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 from stigmer_cli.api.cloud_events import ListenerBody, query_bodies
-from stigmer_cli.domain.event import QUERIES_MAX
+from stigmer_cli.domain.event import QUERIES_MAX, EventQuery
 from stigmer_cli.workflow.runtime import Listening, Waits
 
 TYPES_SHOWN = 3
+CONDITIONS_SHOWN = 3
+VALUE_MAX = 60
+"""Characters that are shown of a value that an event must have."""
 
 
 def make_listeners(listenings: Sequence[Listening]) -> Sequence[ListenerBody]:
@@ -22,15 +25,30 @@ def describe_waits(waits: Waits) -> Sequence[str]:
     listening = [describe_listening(waits.listenings)] if waits.listenings else []
     if not waits.children:
         return listening
-    others = f" and {len(waits.children) - 1} more" if waits.children[1:] else ""
-    return [f"it waits for the end of execution {waits.children[0]}{others}", *listening]
+    others = f" and {len(waits.children) - 1} more have" if waits.children[1:] else " has"
+    return [f"execution {waits.children[0]}{others} not ended", *listening]
 
 
 def describe_listening(listenings: Sequence[Listening]) -> str:
-    """What is waited for, as a sentence: `/do/0/review listens for events of type review.decided`."""
+    """What is waited for, as a sentence: `/do/0/review listens for events of type review.decided`.
+
+    Where all such events are alike, it says what they must have: ` whose data.pr is 17`.
+    """
     keys = dict.fromkeys(one.key for one in listenings)
     types = sorted({query.type or "any" for one in listenings for query in one.queries})
     shown = ", ".join(types[:TYPES_SHOWN]) + (f" and {len(types) - TYPES_SHOWN} more" if types[TYPES_SHOWN:] else "")
     named = "any events" if types == ["any"] else f"events of type {shown}"
     others = f" and {len(keys) - 1} other tasks" if len(keys) > 1 else ""
-    return f"{next(iter(keys), 'it')}{others} listen{'' if others else 's'} for {named}"
+    queries = {query for one in listenings for query in one.queries}
+    conditions = _describe_conditions(next(iter(queries))) if len(queries) == 1 else ""
+    return f"{next(iter(keys), 'it')}{others} listen{'' if others else 's'} for {named}{conditions}"
+
+
+def _describe_conditions(query: EventQuery) -> str:
+    named = (("source", query.source), ("subject", query.subject))
+    wanted = [
+        *((name, text) for name, text in named if text is not None),
+        *((".".join(path), text) for path, text in query.equals),
+    ]
+    shown = [f"{name} is {' '.join(text.split())[:VALUE_MAX]}" for name, text in wanted[:CONDITIONS_SHOWN]]
+    return f" whose {' and '.join(shown)}" if shown else ""

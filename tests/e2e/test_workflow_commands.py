@@ -151,7 +151,7 @@ def test_a_workflow_waits_for_agents_and_workflows_and_takes_what_it_started_wit
 
     wait_until(lambda: (read(above).get("waiting") or {}).get("for") == "execution", within_s=20)
     [child] = list_children()
-    assert read(above)["waiting"]["cause"] == f"it waits for the end of execution {child}"
+    assert read(above)["waiting"]["cause"] == f"execution {child} has not ended"
     stack.ok("executions", "cancel", above)
     wait_until(lambda: read(child)["phase"] == "CANCELLED", within_s=20)
     assert read(above)["phase"] == "CANCELLED"

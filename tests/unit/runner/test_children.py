@@ -33,7 +33,7 @@ def test_a_workflow_waits_for_an_agent_without_a_slot_and_takes_what_it_said() -
     assert (asked.key, asked.agent, asked.message, asked.session) == ("/do/0/ask", "echo", "hello", None)
     wait = row.waits[-1]
     assert (wait.wait_for, wait.children, wait.step) == (WaitFor.EXECUTION, ["child-0"], "/do/0/ask")
-    assert wait.cause == "it waits for the end of execution child-0"
+    assert wait.cause == "execution child-0 has not ended"
     assert [task.phase for task in row.tasks[-1]] == ["waiting"]
     runner.reports.end_child("/do/0/ask", Phase.COMPLETED, "echo: hello")
     play(runner, None)

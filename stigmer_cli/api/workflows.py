@@ -71,7 +71,7 @@ class WorkflowResource(Sent):
 
 
 class AppliedWorkflowItem(Sent):
-    """What applying one workflow did: `created`, `configured` or `unchanged`; `before`: what there was before."""
+    """What applying one workflow did: `created`, `updated` or `unchanged`; `before`: what there was before."""
 
     verb: str
     workflow: WorkflowResource

@@ -29,7 +29,6 @@ from stigmer_cli.store.agents import UPDATED
 from stigmer_cli.store.workflows import AppliedWorkflow, WorkflowDraft
 
 PAGE_MAX = 100
-CONFIGURED = "configured"
 DOCUMENT_CHARS_MAX = 1024 * 1024
 
 router = APIRouter(prefix="/v1")
@@ -108,11 +107,11 @@ def _with_status(found: WorkflowDefinition, runs: Mapping[AgentId, AgentRuns] | 
 
 
 def _applied(applied: AppliedWorkflow) -> AppliedWorkflowItem:
-    is_changed = applied.verb == UPDATED
+    before = applied.before if applied.verb == UPDATED else None
     return AppliedWorkflowItem(
-        verb=CONFIGURED if is_changed else applied.verb,
+        verb=applied.verb,
         workflow=workflow_resource(applied.workflow),
-        before=workflow_resource(applied.before) if is_changed and applied.before else None,
+        before=workflow_resource(before) if before else None,
     )
 
 

@@ -97,50 +97,50 @@ def _fill(value: Any, words: Mapping[str, str]) -> Any:
     return words.get(value, value) if isinstance(value, str) else value
 
 
-def _http(method: str, text: Any, **more: Any) -> dict[str, Any]:
+def http(method: str, text: Any, **more: Any) -> dict[str, Any]:
     return {"call": "http", "with": {"method": method, "endpoint": "URL", "body": {"text": text, **more}}}
 
 
-def _kept(key: str) -> dict[str, Any]:
+def kept(key: str) -> dict[str, Any]:
     """The output of the task goes into the context."""
     return {"as": f"${{ $context + {{{key}: .}} }}"}
 
 
-def _put(name: str, text: str, *, is_refused: bool = False, delay: str = "PT1S") -> Part:
+def put(name: str, text: str, *, is_refused: bool = False, delay: str = "PT1S") -> Part:
     """PUT until it succeeds. `is_refused`: the service refuses the first try, once it has taken effect."""
     call = WorkflowCall(tool="put", text=text, effect=Effect.REPEATABLE, name="ask: http", is_tried=True)
-    ask = {**_http("put", text, refuses=is_refused), "output": {"as": ".said"}}
+    ask = {**http("put", text, refuses=is_refused), "output": {"as": ".said"}}
     retry = {"delay": delay, "limit": {"attempt": {"count": RETRIES_MAX}}}
-    task = {"try": [{"ask": ask}], "catch": {**COMMUNICATION, "retry": retry}, "export": _kept(name)}
+    task = {"try": [{"ask": ask}], "catch": {**COMMUNICATION, "retry": retry}, "export": kept(name)}
     return Part(name=name, task=task, calls={"/try/0/ask": call}, gives={name: call.answer})
 
 
-def _post(name: str, text: str, seconds: float = 0.0, *, is_optional: bool = False) -> Part:
+def post(name: str, text: str, seconds: float = 0.0, *, is_optional: bool = False) -> Part:
     """POST once; where no answer comes, it goes on."""
     call = WorkflowCall(
         tool="post", text=text, effect=Effect.ONCE, name="ask: http", is_tried=True, is_optional=is_optional
     )
     task = {
-        "try": [{"ask": _http("post", text, seconds=seconds)}],
+        "try": [{"ask": http("post", text, seconds=seconds)}],
         "catch": {**COMMUNICATION, "do": [{"gone": {"set": {"gone": True}}}]},
         "output": {"as": '${ "asked" }'},
-        "export": _kept(name),
+        "export": kept(name),
     }
     return Part(name=name, task=task, calls={"/try/0/ask": call}, gives={name: "asked"})
 
 
-def _shell(number: int, name: str, text: str) -> Part:
+def shell(number: int, name: str, text: str) -> Part:
     call = WorkflowCall(tool="shell", text=text, effect=Effect.ONCE, name=f"{name}: shell")
     arguments = ["${ $workflow.id }", f"/do/{number}/{name}", text, "LEDGER"]
     task = {
         "run": {"shell": {"command": SHELL, "arguments": arguments}},
         "output": {"as": '${ "ran" }'},
-        "export": _kept(name),
+        "export": kept(name),
     }
     return Part(name=name, task=task, calls={"": call}, gives={name: "ran"})
 
 
-def _fork(name: str, branches: Sequence[Part], *, competes: bool = False) -> Part:
+def fork(name: str, branches: Sequence[Part], *, competes: bool = False) -> Part:
     """All branches; if they compete, the output is the same whoever wins, and nothing is left in the context."""
     tasks = [{part.name: dict(part.task)} for part in branches]
     calls = {
@@ -153,23 +153,23 @@ def _fork(name: str, branches: Sequence[Part], *, competes: bool = False) -> Par
         return Part(name=name, task={"fork": {"branches": tasks}}, calls=calls, gives=gives)
     for part, task in zip(branches, tasks, strict=True):
         task[part.name].pop("export", None)
-    task = {"fork": {"compete": True, "branches": tasks}, "output": {"as": '${ "raced" }'}, "export": _kept(name)}
+    task = {"fork": {"compete": True, "branches": tasks}, "output": {"as": '${ "raced" }'}, "export": kept(name)}
     return Part(name=name, task=task, calls=calls, gives={name: "raced"})
 
 
-def _cut(name: str, text: str, seconds: float, *, after: str) -> Part:
+def cut(name: str, text: str, seconds: float, *, after: str) -> Part:
     """POST that a timeout cuts off, most of the time."""
     call = WorkflowCall(tool="post", text=text, effect=Effect.ONCE, name="ask: http", is_tried=True, is_optional=True)
     task = {
-        "try": [{"ask": {**_http("post", text, seconds=seconds), "timeout": {"after": after}}}],
+        "try": [{"ask": {**http("post", text, seconds=seconds), "timeout": {"after": after}}}],
         "catch": {"do": [{"gone": {"set": {"gone": True}}}]},
         "output": {"as": '${ "over" }'},
-        "export": _kept(name),
+        "export": kept(name),
     }
     return Part(name=name, task=task, calls={"/try/0/ask": call}, gives={name: "over"})
 
 
-def _do(name: str, parts: Sequence[Part]) -> Part:
+def do(name: str, parts: Sequence[Part]) -> Part:
     """One part after another."""
     calls = {
         f"/do/{number}/{part.name}{rest}": call
@@ -180,17 +180,17 @@ def _do(name: str, parts: Sequence[Part]) -> Part:
     return Part(name=name, task={"do": [{part.name: part.task} for part in parts]}, calls=calls, gives=gives)
 
 
-def _plain(name: str, task: Mapping[str, Any], **gives: Any) -> Part:
+def plain(name: str, task: Mapping[str, Any], **gives: Any) -> Part:
     return Part(name=name, task=task, calls={}, gives=gives)
 
 
-def _wait(name: str, length: str) -> Part:
-    return _plain(name, {"wait": length})
+def wait(name: str, length: str) -> Part:
+    return plain(name, {"wait": length})
 
 
-def _each(name: str, texts: Sequence[str]) -> Part:
+def each(name: str, texts: Sequence[str]) -> Part:
     """PUT for each of them."""
-    inner = _put("add", "")
+    inner = put("add", "")
     task = {
         "for": {"each": "item", "in": "$context.items"},
         "do": [{"add": {key: value for key, value in inner.task.items() if key != "export"}}],
@@ -216,33 +216,33 @@ HEARD = {"one": {"with": {"type": "chaos.told", "subject": "${ $context.order }"
 ORDER = ChaosWorkflow(
     name="order",
     parts=[
-        _plain("begin", {"set": {"items": ["x", "y"]}, "export": {"as": "${ $context + . }"}}, items=["x", "y"]),
-        _plain(
+        plain("begin", {"set": {"items": ["x", "y"]}, "export": {"as": "${ $context + . }"}}, items=["x", "y"]),
+        plain(
             "decide", {"switch": [{"two": {"when": ".items | length == 2", "then": "book"}}, {"no": {"then": "end"}}]}
         ),
-        _plain("never", {"set": {"never": True}, "export": {"as": "${ $context + . }"}}),
-        _put("book", "a"),
-        _post("pay", "b"),
-        _each("pack", ["x", "y"]),
-        _fork("both", [_put("left", "c"), _post("right", "d", 0.2)]),
-        _plain("tell", {"emit": {"event": {"with": EVENT}}}),
-        _plain(
+        plain("never", {"set": {"never": True}, "export": {"as": "${ $context + . }"}}),
+        put("book", "a"),
+        post("pay", "b"),
+        each("pack", ["x", "y"]),
+        fork("both", [put("left", "c"), post("right", "d", 0.2)]),
+        plain("tell", {"emit": {"event": {"with": EVENT}}}),
+        plain(
             "hear",
-            {"listen": {"to": HEARD}, "output": {"as": "${ .[0].order }"}, "export": _kept("heard")},
+            {"listen": {"to": HEARD}, "output": {"as": "${ .[0].order }"}, "export": kept("heard")},
             heard=ORDER_OF,
         ),
-        _wait("pause", "PT2S"),
-        _shell(10, "run", "e"),
-        _put("close", "f", is_refused=True),
+        wait("pause", "PT2S"),
+        shell(10, "run", "e"),
+        put("close", "f", is_refused=True),
     ],
 )
 REMINDER = ChaosWorkflow(
     name="reminder",
     parts=[
-        _post("first", "a"),
-        _wait("long", "PT7S"),
-        _put("again", "b", is_refused=True, delay="PT6S"),
-        _post("last", "c", 0.3),
+        post("first", "a"),
+        wait("long", "PT7S"),
+        put("again", "b", is_refused=True, delay="PT6S"),
+        post("last", "c", 0.3),
     ],
 )
 """Ends its attempt to wait, twice."""
@@ -250,9 +250,9 @@ REMINDER = ChaosWorkflow(
 RACE = ChaosWorkflow(
     name="race",
     parts=[
-        _fork("race", [_post("slow", "a", 1.0, is_optional=True), _wait("fast", "PT0.4S")], competes=True),
-        _cut("cut", "d", 3.0, after="PT0.6S"),
-        _fork("twins", [_post("one", "b", 0.4), _post("two", "c", 0.4)]),
+        fork("race", [post("slow", "a", 1.0, is_optional=True), wait("fast", "PT0.4S")], competes=True),
+        cut("cut", "d", 3.0, after="PT0.6S"),
+        fork("twins", [post("one", "b", 0.4), post("two", "c", 0.4)]),
     ],
 )
 """Cuts off what must happen once, and does two such things at a time."""
@@ -260,20 +260,20 @@ RACE = ChaosWorkflow(
 MIXTURE = ChaosWorkflow(
     name="mixture",
     parts=[
-        _fork(
+        fork(
             "all",
             [
-                _do("sleeper", [_wait("doze", "PT6S"), _post("woke", "a")]),
-                _do("caller", [_post("ask", "b", 0.5), _wait("nap", "PT1S"), _post("more", "c", 0.3)]),
-                _plain(
+                do("sleeper", [wait("doze", "PT6S"), post("woke", "a")]),
+                do("caller", [post("ask", "b", 0.5), wait("nap", "PT1S"), post("more", "c", 0.3)]),
+                plain(
                     "listener",
-                    {"listen": {"to": HEARD}, "output": {"as": "${ .[0].order }"}, "export": _kept("heard")},
+                    {"listen": {"to": HEARD}, "output": {"as": "${ .[0].order }"}, "export": kept("heard")},
                     heard=ORDER_OF,
                 ),
-                _do("teller", [_wait("hush", "PT2S"), _plain("tell", {"emit": {"event": {"with": EVENT}}})]),
+                do("teller", [wait("hush", "PT2S"), plain("tell", {"emit": {"event": {"with": EVENT}}})]),
             ],
         ),
-        _put("close", "d"),
+        put("close", "d"),
     ],
 )
 """Its branches wait, listen and call at the same time."""

@@ -1,15 +1,18 @@
 """What must be true when everything has ended: nothing is lost, nothing ran twice, nothing is stuck unnoticed."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution
+from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.server.routes.children import PARENT_LABEL
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.temporal.gateway import RunState
-from tests.simulation.runner import has_steps
+from tests.simulation.reports import has_steps
 from tests.simulation.simulation import Simulation
 from tests.simulation.steps import STEP_MARKS, wrong_steps
+from tests.simulation.workflow_judge import wrong_workflow
 
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 
@@ -28,10 +31,11 @@ async def judge(
         for key, id_ in simulation.acknowledged.items()
         if id_ not in rows
     ]
-    if len(rows) != simulation.plan.executions:
-        wrong.append(f"{simulation.plan.executions} requests made {len(rows)} executions")
+    asked = [row for row in rows.values() if PARENT_LABEL not in row.labels]
+    if len(asked) != simulation.plan.executions:
+        wrong.append(f"{simulation.plan.executions} requests made {len(asked)} executions")
     for row in rows.values():
-        wrong += [f"{row.id}: {words}" for words in await _of(simulation, row)]
+        wrong += [f"{row.id}: {words}" for words in await _of(simulation, row, rows)]
     wrong += [
         f"{run.name} is still open in Temporal, at {run.stage} {run.attempt}"
         for run in simulation.temporal.runs.values()
@@ -40,7 +44,7 @@ async def judge(
     return wrong, list(rows.values())
 
 
-async def _of(simulation: Simulation, row: Execution) -> list[str]:
+async def _of(simulation: Simulation, row: Execution, rows: Mapping[ExecutionId, Execution]) -> list[str]:
     """What is wrong with one execution at the end."""
     wrong = []
     if not row.phase.is_terminal and row.attention is None:
@@ -55,6 +59,13 @@ async def _of(simulation: Simulation, row: Execution) -> list[str]:
         wrong.append(f"{events.count(EventType.CLAIMED)} claims in {row.epoch} epochs")
     if sum(event in ENDINGS for event in events) != row.phase.is_terminal:
         wrong.append(f"its ends in the timeline: {[event for event in events if event in ENDINGS]}")
+    if simulation.plan.workflows and not row.phase.is_terminal:
+        wrong.append(f"still {row.phase}, and no way out has ended it: {row.attention or row.waiting}")
+    if row.kind is Kind.WORKFLOW:
+        is_disturbed = simulation.plan.faults > 0
+        wrong += await wrong_workflow(
+            simulation.store, row, timeline, rows, simulation.ledger, is_disturbed=is_disturbed
+        )
     return [*wrong, *await _of_steps(simulation, row), *_of_effects(simulation, row)]
 
 
@@ -65,6 +76,8 @@ async def _of_steps(simulation: Simulation, row: Execution) -> list[str]:
         wrong.append(f"needs a person though Temporal remembered everything: {mark}")
     if mark is not None and mark.code is AttentionCode.JOURNAL_MISMATCH:
         wrong.append(f"its input never changed: {mark}")
+    if row.kind is Kind.WORKFLOW:
+        return wrong
     if is_by_step and not has_steps(row.message):
         wrong.append(f"no step of it can be in the air: {mark}")
     if has_steps(row.message):
@@ -81,6 +94,7 @@ def _of_effects(simulation: Simulation, row: Execution) -> list[str]:
     ]
     if row.phase is Phase.COMPLETED and not simulation.ledger.runs_of(row.id, row.epoch):
         wrong.append("COMPLETED without an effect")
-    if row.phase is Phase.COMPLETED and (row.output or "").split()[:2] != [row.id, str(row.epoch)]:
+    is_agent = row.kind is Kind.AGENT
+    if is_agent and row.phase is Phase.COMPLETED and (row.output or "").split()[:2] != [row.id, str(row.epoch)]:
         wrong.append(f"its output is another one's: {row.output!r}")
     return wrong

@@ -13,7 +13,7 @@ Fault = Callable[[Simulation], Awaitable[None]]
 
 async def inject_faults(simulation: Simulation, faults: int) -> None:
     """Inject `faults` random faults, one after another."""
-    kinds = sorted(FAULTS) if simulation.plan.remembers else sorted(FAULTS | FORGETTING)
+    kinds = simulation.plan.kinds or sorted(FAULTS if simulation.plan.remembers else FAULTS | FORGETTING)
     for _ in range(faults):
         await asyncio.sleep(simulation.rng.uniform(0.1, 2.0))
         kind = simulation.rng.choice(kinds)

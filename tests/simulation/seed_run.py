@@ -3,24 +3,29 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stigmer_cli.domain.execution import AgentSpec
 from stigmer_cli.domain.identity import AgentId
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.agents import AgentDraft
 from tests.simulation.judge import judge
 from tests.simulation.loop import QuickLoop
 from tests.simulation.nemesis import inject_faults
 from tests.simulation.runner import run_endlessly
-from tests.simulation.simulation import Plan, Simulation
+from tests.simulation.simulation import LOOK_S, Plan, Simulation
 from tests.simulation.store import Memory, memory_store
 from tests.simulation.watcher import Violation
+from tests.simulation.workflow_workload import draft_workflows
 from tests.support.fakes_temporal import LoopClock
+
+QUIET_MAX_S = 120.0
 
 
 @dataclass
 class Result:
-    """The result of a seed."""
+    """The result of a seed. `completed` and `failed` count by agent or workflow."""
 
     plan: Plan
     phases: Counter[str]
@@ -28,6 +33,8 @@ class Result:
     faults: Counter[str]
     effects: int
     calls: int
+    completed: Counter[str]
+    failed: Counter[str]
 
 
 def run_seed(plan: Plan, memory: Memory) -> Result:
@@ -46,12 +53,16 @@ async def _run_seed(plan: Plan, memory: Memory) -> Result:
         id=AgentId("agt-00000000000000000000000000"), name="Greeter", slug="greeter", spec=AgentSpec(model="simulated")
     )
     await store.agents.apply([agent])
+    if plan.workflows:
+        await store.workflows.apply(draft_workflows())
     async with asyncio.TaskGroup() as group:
         simulation = Simulation(plan, memory, store, group)
         for number in range(plan.servers):
             simulation.start_server(number)
         lasting = [
-            group.create_task(run_endlessly(simulation.runner, simulation.rng, lambda: simulation.is_calm))
+            group.create_task(
+                run_endlessly(simulation.runner, simulation.rng, lambda: simulation.is_calm or not plan.faults)
+            )
             for _ in range(plan.runners)
         ]
         clients = [group.create_task(simulation.client(number)) for number in range(plan.executions)]
@@ -59,6 +70,8 @@ async def _run_seed(plan: Plan, memory: Memory) -> Result:
         async with asyncio.TaskGroup() as nemeses:
             for _ in range(2):
                 nemeses.create_task(inject_faults(simulation, plan.faults // 2))
+        if plan.workflows:
+            await _hurt_what_wakes(simulation, clients)
         await simulation.calm(clients)
         wrong, rows = await judge(simulation, clients)
         for number in range(plan.servers):
@@ -74,4 +87,16 @@ async def _run_seed(plan: Plan, memory: Memory) -> Result:
         faults=simulation.faults,
         effects=len(simulation.ledger.effects),
         calls=simulation.temporal.calls,
+        completed=Counter(row.agent_name for row in rows if row.phase is Phase.COMPLETED),
+        failed=Counter(row.agent_name for row in rows if row.phase is Phase.FAILED),
     )
+
+
+async def _hurt_what_wakes(simulation: Simulation, clients: Sequence[asyncio.Task[None]]) -> None:
+    """Inject more faults while the first of the long waits ends."""
+    until_s = simulation.temporal.clock.monotonic() + QUIET_MAX_S
+    while simulation.temporal.clock.monotonic() < until_s:
+        await asyncio.sleep(LOOK_S)
+        if await simulation.skip_wait(clients):
+            await inject_faults(simulation, simulation.plan.faults // 2)
+            return

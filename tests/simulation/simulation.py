@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import cast
 
 from stigmer_cli.api.resume import ResumeOutcome
 from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.errors import StigmerError
+from stigmer_cli.errors import StigmerError, Unavailable
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier
@@ -24,23 +25,38 @@ from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.store import Store
 from stigmer_cli.store.tables import OPEN
 from stigmer_cli.temporal.gateway import RunState
-from tests.simulation.runner import Ledger, RunnerLink, SimRunner
+from tests.simulation.loop import QuickLoop
+from tests.simulation.reports import RunnerLink
+from tests.simulation.runner import Ledger, SimRunner
 from tests.simulation.server import Server
 from tests.simulation.steps import STEP_MARKS
 from tests.simulation.store import Memory
 from tests.simulation.temporal import SimTemporal
 from tests.simulation.temporal_state import no_faults
 from tests.simulation.watcher import Watcher
-from tests.support.moves import start_over
+from tests.simulation.workflow_workload import choose_workflow, make_input, publish_events
+from tests.support.moves import retry_attention, start_over
 
 CALM_S = 180.0
 LOOK_S = 1.0
-UNSETTLED = f"SELECT id FROM executions WHERE {OPEN.text} AND attention_code IS NULL LIMIT 1"  # noqa: S608 - all ours
+SKIPPED_MIN_S = 30.0
+SKIPS_MAX = 40
+"""More than there are long waits: one that begins anew each time never ends."""
+
+UNENDED = f"SELECT id FROM executions WHERE {OPEN.text} LIMIT 1"  # noqa: S608 - all ours
+UNSETTLED = UNENDED.replace(" LIMIT", " AND attention_code IS NULL LIMIT")
+AT_WORK = UNENDED.replace(
+    " LIMIT", " AND coalesce(waiting_for, 'retries') IN ('retries', 'limit', 'tool-server') LIMIT"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much of what; `remembers`: no fault makes Temporal lose or end a workflow."""
+    """How much of what; `remembers`: no fault makes Temporal lose or end a workflow.
+
+    `workflows` is the share of executions of workflows. With any, a person decides about all that is left in the end.
+    `kinds` are the only kinds of faults, if there are any.
+    """
 
     seed: int
     executions: int = 12
@@ -49,14 +65,17 @@ class Plan:
     servers: int = 1
     runners: int = 2
     remembers: bool = False
+    workflows: float = 0.0
+    kinds: Sequence[str] = ()
 
 
 def plan_of(seed: int) -> Plan:
     """The plan of a seed: many have two servers, every third a Temporal that remembers everything.
 
-    Most are short, so that many can be played; every tenth is four times as large.
+    Most are short, so that many can be played; every tenth is four times as large. Every fourth has workflows.
     """
-    plan = Plan(seed=seed, servers=2 if seed % 7 < 3 else 1, remembers=seed % 3 == 0)
+    workflows = 0.6 if seed % 4 == 1 else 0.0
+    plan = Plan(seed=seed, servers=2 if seed % 7 < 3 else 1, remembers=seed % 3 == 0, workflows=workflows)
     return plan if seed % 10 == 0 else replace(plan, executions=3, within_s=6.0, faults=6)
 
 
@@ -71,7 +90,7 @@ class Simulation:
         self.group = group
         self.temporal = SimTemporal(rng=random.Random(plan.seed + 1), group=group)
         self.ledger = Ledger()
-        self.link = RunnerLink()
+        self.link = RunnerLink(server=self.a_server)
         self.notifier = Notifier()
         self.watcher = Watcher(memory, self.temporal, self.ledger)
         self.ids = IdGenerator(self.temporal.clock, random.Random(plan.seed + 2))
@@ -81,6 +100,7 @@ class Simulation:
         self.faults: Counter[str] = Counter()
         self.decided: list[ResumeOutcome] = []
         self.is_calm = False
+        self.skips = 0
         store.events.on_change = self._changed
 
     def _changed(self, execution: ExecutionId) -> None:
@@ -116,7 +136,7 @@ class Simulation:
     async def client(self, number: int) -> None:
         """One person who wants one execution, asks until told, and sometimes changes their mind."""
         await asyncio.sleep(self.rng.uniform(0, self.plan.within_s))
-        request = SubmitRequest(agent="greeter", message=f"request {number}", idempotency_key=f"key-{number}")
+        request = self._make_request(number)
         while True:
             server = self.a_server()
             if server is not None:
@@ -130,25 +150,50 @@ class Simulation:
         if self.rng.random() < 0.1:
             await asyncio.sleep(self.rng.uniform(0, 3))
             await self.store.executions.request_cancel(self.acknowledged[f"key-{number}"])
+        elif request.workflow is not None:
+            await publish_events(self, request.message)
+
+    def _make_request(self, number: int) -> SubmitRequest:
+        key, workflow = f"key-{number}", choose_workflow(self.plan.seed, number, self.plan.workflows)
+        if workflow is None:
+            return SubmitRequest(agent="greeter", message=f"request {number}", idempotency_key=key)
+        return SubmitRequest(
+            agent="", workflow=f"chaos/{workflow}", message=make_input(f"order-{number}"), idempotency_key=key
+        )
 
     async def person(self) -> None:
         """Starts over what was interrupted too often, and decides about steps in the air, now and then."""
-        while not self.is_calm:
+        while not self.is_calm or self.plan.workflows:
             await asyncio.sleep(self.rng.uniform(3, 10))
-            page = await self.store.executions.list(Filter(needs_attention=True), limit=50)
-            for row in page.items:
-                is_left = row.attention is not None and row.attention.code is AttentionCode.KEEPS_INTERRUPTED
-                if self.rng.random() < 0.5:
-                    if is_left:
-                        await start_over(self.store, row.id, epoch=row.epoch, version=row.version)
-                    elif row.attention is not None and row.attention.code in STEP_MARKS:
-                        await self._decide(row)
+            with suppress(Unavailable):
+                await self._decide_all()
+
+    async def _decide_all(self) -> None:
+        page = await self.store.executions.list(Filter(needs_attention=True), limit=50)
+        for row in page.items:
+            if self.rng.random() < 0.5:
+                await self._take_way_out(row)
+        page = await self.store.executions.list(Filter(waiting=True), limit=50)
+        for row in page.items:
+            if row.waiting is not None and row.waiting.wait_for.is_pause:
+                await self.store.resuming.resume(row.id, Decision())
+
+    async def _take_way_out(self, row: Execution) -> None:
+        code = row.attention.code if row.attention else None
+        is_without_outcome = code is AttentionCode.RESULT_UNKNOWN and self.plan.workflows > 0
+        if code is AttentionCode.KEEPS_INTERRUPTED or is_without_outcome:
+            await start_over(self.store, row.id, epoch=row.epoch, version=row.version)
+        elif code in STEP_MARKS:
+            await self._decide(row)
+        elif code is AttentionCode.SUBMIT_FAILED and self.plan.workflows:
+            await retry_attention(self.store, row.id, version=row.version)
 
     async def _decide(self, row: Execution) -> None:
         """Have the step in the air performed again, or go on without it."""
-        air = [step.key for step in await self.store.steps.list_last(row.id, limit=50) if step.is_in_the_air]
-        key = air[0] if air else None
-        if self.rng.random() < 0.5:
+        air = [step.key for step in await self.store.steps.list_last(row.id, limit=200) if step.is_in_the_air]
+        named = [key for key in air if row.attention is not None and f"step {key} " in row.attention.reason]
+        key = next(iter(named or air), None)
+        if self.rng.random() < 0.5 and (row.id, key) not in self.ledger.steps.allowed:
             decision = Decision(repeat=key)
             self.ledger.steps.forget(row.id, key or "")
         else:
@@ -168,11 +213,26 @@ class Simulation:
             if server is None:
                 self.start_server(number)
         until_s = self.temporal.clock.monotonic() + CALM_S
-        while self.temporal.clock.monotonic() < until_s and not self._is_settled(clients):  # noqa: ASYNC110 - time is virtual
+        while self.temporal.clock.monotonic() < until_s and not self._is_settled(clients):
             await asyncio.sleep(LOOK_S)
+            if await self.skip_wait(clients):
+                until_s = self.temporal.clock.monotonic() + CALM_S
+
+    async def skip_wait(self, clients: Sequence[asyncio.Task[None]]) -> bool:
+        """Let the time pass until shortly before the next wait ends, if all that is open waits; whether it did."""
+        due_at = await self.store.waits.next_due_at()
+        left_s = 0.0 if due_at is None else (due_at - self.temporal.clock.now()).total_seconds()
+        if left_s < SKIPPED_MIN_S or self.skips == SKIPS_MAX or not self._is_quiet(clients, AT_WORK):
+            return False
+        self.skips += 1
+        cast("QuickLoop", asyncio.get_running_loop()).skip(left_s - self.rng.uniform(0, 5))
+        return True
 
     def _is_settled(self, clients: Sequence[asyncio.Task[None]]) -> bool:
+        return self._is_quiet(clients, UNENDED if self.plan.workflows else UNSETTLED)
+
+    def _is_quiet(self, clients: Sequence[asyncio.Task[None]], none_of: str) -> bool:
         is_open = any(run.state is RunState.OPEN for run in self.temporal.runs.values())
         if is_open or not all(client.done() for client in clients):
             return False
-        return self.memory.row(UNSETTLED) is None
+        return self.memory.row(none_of) is None

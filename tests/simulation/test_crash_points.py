@@ -13,7 +13,7 @@ from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.listing import Filter
 from tests.simulation.loop import QuickLoop
-from tests.simulation.runner import ServerDied
+from tests.simulation.reports import ServerDied
 from tests.simulation.simulation import Plan, Simulation
 from tests.simulation.store import Memory, memory_store
 from tests.support.fakes_temporal import LoopClock

@@ -23,7 +23,7 @@ from stigmer_cli.secret_values import DELIVERED, GONE
 from stigmer_cli.store import step_contents
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import RUN, RealSleepClock, running
-from tests.simulation.runner import RunnerLink, SimReports
+from tests.simulation.reports import RunnerLink, SimReports
 from tests.support.canaries import CANARIES, leaked_in
 from tests.support.fakes_temporal import LoopClock
 

@@ -15,7 +15,7 @@ from stigmer_cli.workflow.runtime import CallRequest, Functions, Waits
 from tests.contracts.store.drafts import running
 from tests.integration.runner.test_journal import Desk
 from tests.integration.runner.test_journal import store as store  # noqa: PLC0414 - a fixture
-from tests.simulation.runner import RunnerLink
+from tests.simulation.reports import RunnerLink
 from tests.support.workflows import Crash, MemoryWorld, run_text
 
 TEXT = """

@@ -43,12 +43,17 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolAgent:
-    """An agent: the calls of each turn but the last, which says `end`. `is_command`: its server is a child process."""
+    """An agent: the calls of each turn but the last, which says `end`. `is_command`: its server is a child process.
+
+    `approve` and `limits` are those of its spec.
+    """
 
     name: str
     turns: Sequence[Sequence[Call]]
     is_command: bool = False
     delay_s: float = 0.0
+    approve: str = "never"
+    limits: Mapping[str, int] | None = None
 
     @property
     def end(self) -> str:
@@ -84,9 +89,11 @@ class ToolAgent:
         script = folder / f"{self.name}.yaml"
         script.write_text(yaml.safe_dump([*turns, {"text": self.end}]))
         command = [sys.executable, "-I", "-S", str(SERVER), str(ledger)]
-        spec = {
+        server = {"command": command} if self.is_command else {"url": url}
+        spec: dict[str, Any] = {
             "model": f"script:{script}",
-            "tools": [{"mcp": {"command": command} if self.is_command else {"url": url}}],
+            "tools": [{"mcp": server, "approve": self.approve}],
+            "limits": self.limits,
         }
         return AgentManifest(
             api_version="agentic.stigmer.ai/v1",

@@ -22,6 +22,7 @@ from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway
 from tests.chaos.failpoints import points
+from tests.chaos.journals import Performer
 from tests.chaos.tool_agents import ToolAgent
 from tests.support.ids import STORE, workflow
 from tests.support.polling import eventually
@@ -167,10 +168,16 @@ class FailpointHarness:
         request.ids.add(answer.metadata.id)
         return True
 
-    async def ask_tools(self, client: Client, agent: ToolAgent) -> str:
-        """Have an execution of an agent that uses tools accepted, under one key however often; returns its id."""
-        request = ExecutionRequest(agent=agent.name, message=f"use {agent.name}")
+    async def ask_tools(self, client: Client, agent: Performer) -> str:
+        """Have an execution of an agent that uses tools, or of a workflow, accepted; returns its id.
+
+        It has one key, however often it is asked for, which is the order that a workflow is given.
+        """
         key = self.request().key
+        if isinstance(agent, ToolAgent):
+            request = ExecutionRequest(agent=agent.name, message=f"use {agent.name}")
+        else:
+            request = ExecutionRequest(workflow=agent.name, input={"order": key})
 
         async def accepted() -> str | None:
             with suppress(StigmerError):

@@ -44,7 +44,10 @@ class When(StrEnum):
 
 @dataclass(frozen=True)
 class Point:
-    """A side of a coroutine function `module:owner.function`; `function` may be a pattern, which must match."""
+    """A side of a coroutine function `module:owner.function`; `function` may be a pattern, which must match.
+
+    `owner` is a class, or empty for a function of the module, whose name other modules must not import before.
+    """
 
     name: str
     when: When
@@ -61,6 +64,9 @@ LEASE = "stigmer_cli.executions.reconcile.lease"
 REPORTS = "stigmer_cli.run_reports"
 STEPS = "stigmer_cli.store.steps"
 TOOLS = "stigmer_cli.tool_server.connection"
+WAITS = "stigmer_cli.store.waits"
+EVENTS = "stigmer_cli.store.cloud_events"
+RESUMING = "stigmer_cli.store.resuming"
 
 SERVER_POINTS = (
     Point("accept committed", When.AFTER, ROWS, "ExecutionTable", "accept"),
@@ -107,7 +113,38 @@ RUNNER_STEP_POINTS = (
 )
 """Points of the journal, around begin, effect and end of each step."""
 
-POINTS = (*SERVER_POINTS, *RUNNER_POINTS, *RECONCILE_POINTS, *SERVER_STEP_POINTS, *RUNNER_STEP_POINTS)
+SERVER_WAKE_POINTS = (
+    Point("timer due", When.BEFORE, WAITS, "WaitTable", "wake"),
+    Point("timer ended", When.AFTER, "stigmer_cli.store.step_rows", "", "write_end"),
+    Point("timer committed", When.AFTER, WAITS, "WaitTable", "wake"),
+    Point("decision arrived", When.BEFORE, WAITS, "WaitTable", "decide"),
+    Point("decision written", When.AFTER, "stigmer_cli.store.decisions", "", "write_ruling"),
+    Point("decision committed", When.AFTER, WAITS, "WaitTable", "decide"),
+    Point("event arrived", When.BEFORE, EVENTS, "CloudEventTable", "publish"),
+    Point("listeners woken", When.AFTER, "stigmer_cli.store.listeners", "", "wake_listeners"),
+    Point("event committed", When.AFTER, EVENTS, "CloudEventTable", "publish"),
+    Point("parent woken", When.AFTER, "stigmer_cli.store.children", "ChildTable", "_wake_parents"),
+    Point("resume arrived", When.BEFORE, RESUMING, "ResumeTable", "resume"),
+    Point("limits renewed", When.AFTER, "stigmer_cli.store.agent_versions", "", "renew_pin"),
+    Point("resume committed", When.AFTER, RESUMING, "ResumeTable", "resume"),
+)
+"""Before, within and after the commit that ends a wait. The end of a child passes those of its outcome as well."""
+
+RUNNER_WAKE_POINTS = (
+    Point("journal read", When.AFTER, REPORTS, "RunReports", "read_recorded_steps"),
+    Point("decisions read", When.AFTER, REPORTS, "RunReports", "read_decisions"),
+)
+"""In the replay that follows; "step begin wanted" is just after it."""
+
+WAKE_POINTS = (*SERVER_WAKE_POINTS, *RUNNER_WAKE_POINTS)
+POINTS = (
+    *SERVER_POINTS,
+    *RUNNER_POINTS,
+    *RECONCILE_POINTS,
+    *SERVER_STEP_POINTS,
+    *RUNNER_STEP_POINTS,
+    *WAKE_POINTS,
+)
 MODULES = frozenset(point.module for point in POINTS)
 
 
@@ -204,9 +241,14 @@ def wrap(module: ModuleType, failpoints: Failpoints) -> None:
     """Put every point of `module` in its place; raises Missing."""
     for point in POINTS:
         if point.module == module.__name__:
-            owner = getattr(module, point.owner, None)
+            owner = owner_of(point, module)
             for name in functions_of(point, owner):
                 setattr(owner, name, _wrapped(getattr(owner, name), point, failpoints))
+
+
+def owner_of(point: Point, module: ModuleType) -> object:
+    """What has the functions of `point`; None if it does not exist."""
+    return getattr(module, point.owner, None) if point.owner else module
 
 
 def functions_of(point: Point, owner: object) -> Sequence[str]:

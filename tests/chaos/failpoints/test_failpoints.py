@@ -9,7 +9,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from tests.chaos.failpoints.harness import INJECT, ROOT, FailpointHarness, KeyedRequest, Line
-from tests.chaos.failpoints.points import GONE, POINTS, RUNNER_POINTS, SERVER_POINTS, Point, functions_of
+from tests.chaos.failpoints.points import GONE, POINTS, RUNNER_POINTS, SERVER_POINTS, Point, functions_of, owner_of
 from tests.support.fakes_runner import crash_cost_max_s
 from tests.support.running_server import make_agent
 
@@ -72,8 +72,7 @@ async def test_a_runner_killed_at_any_step_costs_less_than_five_seconds_and_repe
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
 def test_every_failpoint_wraps_an_existing_function(point: Point) -> None:
-    owner = getattr(import_module(point.module), point.owner)
-    assert functions_of(point, owner)
+    assert functions_of(point, owner_of(point, import_module(point.module)))
 
 
 def test_a_process_that_lacks_what_a_failpoint_wraps_ends_at_once(harness: FailpointHarness) -> None:

@@ -23,6 +23,10 @@ Connect = Callable[[], Awaitable[AsyncIterator[Json]]]
 MESSAGES_MAX = 10_000
 OUTPUT_BYTES_MAX = 8 * 1024 * 1024
 
+SILENT_S = 1_200.0
+"""How long nothing comes in until that is recorded: an attempt lasts for an hour at most, and ten that record nothing
+look like runners that died."""
+
 
 async def perform_subscription(
     run: Run, visit: Visit, request: CallRequest, subscriptions: Subscriptions, declared: Mapping[str, Json]
@@ -90,6 +94,7 @@ class _Source:
     until_ms: int | None
     connect: Connect
     messages: AsyncIterator[Json] | None = field(default=None)
+    silences: int = 0
 
     async def take(self, number: int) -> Json:
         """The message with this number; None where time is up."""
@@ -102,6 +107,29 @@ class _Source:
         return await self.run.perform_step(step, self._receive)
 
     async def _receive(self) -> Json:
+        async with asyncio.TaskGroup() as group:
+            noting = group.create_task(self._note_silence(), name="silence of a subscription")
+            try:
+                message, error = await self._receive_next(), None
+            except Exception as failure:  # noqa: BLE001 - raised as it is, not in a group
+                message, error = None, failure
+            noting.cancel()
+        if error is not None:
+            raise error
+        return message
+
+    async def _note_silence(self) -> None:
+        while True:
+            await asyncio.sleep(SILENT_S)
+            while await self.run.find(self._silence_key) is not None:  # by an earlier attempt
+                self.silences += 1
+            await self.run.perform(self._silence_key, f"{self.visit.task.name}: nothing came in", None, _tell_silence)
+
+    @property
+    def _silence_key(self) -> str:
+        return f"{self.visit.key}/silence/{self.silences}"
+
+    async def _receive_next(self) -> Json:
         left_s = None if self.until_ms is None else max(0, self.until_ms - self.run.world.now_ms()) / 1_000
         try:
             async with asyncio.timeout(left_s):
@@ -117,3 +145,7 @@ class _Source:
 
     async def _fits(self, message: Json) -> bool:
         return await self.run.is_true(cast("str", self.condition), message, self.visit.scope)
+
+
+async def _tell_silence() -> Json:
+    return True

@@ -13,6 +13,7 @@ import pytest
 
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
+from stigmer_cli.workflow.interpreter import subscription
 from stigmer_cli.workflow.interpreter.interpret import find_unsupported
 from stigmer_cli.workflow.runtime import Functions
 from tests.support.http_service import Answer, Asked, Service, serve
@@ -144,10 +145,25 @@ async def test_each_message_is_used_before_the_next_and_a_replay_takes_the_same(
         "do": [{"keep": {"set": {"value": "${ $reading.payload.value }", "at": "${ $index }"}}}],
         "output": {"as": "${ .value * 10 }"},
     }
-    subscription = {"consume": {"amount": 2}, "foreach": foreach}
-    assert await caller.call(operation="takeReadings", subscription=subscription) == [0, 10]
-    assert await caller.call(operation="takeReadings", subscription=subscription) == [0, 10]
+    given = {"consume": {"amount": 2}, "foreach": foreach}
+    assert await caller.call(operation="takeReadings", subscription=given) == [0, 10]
+    assert await caller.call(operation="takeReadings", subscription=given) == [0, 10]
     assert rooms.streams == 1
+
+
+async def test_a_long_silence_is_recorded_so_that_it_does_not_look_like_a_dead_runner(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "SILENT_S", 0.05)
+    consume = {"amount": 9, "for": {"milliseconds": 500}}
+    steps = caller.world.journal.results
+    await caller.call(operation="takeReadings", subscription={"consume": consume})
+    first = [key for key in steps if "/silence/" in key]
+    assert first[:2] == ["/do/0/rooms/silence/0", "/do/0/rooms/silence/1"]
+    del steps["/do/0/rooms/messages/4"]  # its attempt ended in the middle of it
+    await caller.call(operation="takeReadings", subscription={"consume": consume})
+    second = [key for key in caller.world.journal.performed if "/silence/" in key][len(first) :]
+    assert second[0] == f"/do/0/rooms/silence/{len(first)}", "it goes on behind what is recorded"
 
 
 @pytest.mark.parametrize(
@@ -195,8 +211,8 @@ async def test_what_is_published_over_nats_is_taken_over_nats(
     publisher = Caller(evaluator, service, functions)
     message = {"payload": {"room": "a"}, "headers": {"From": "test"}}
     async with asyncio.TaskGroup() as group:
-        subscription = {"consume": {"amount": 1, "for": {"seconds": 30}}}
-        taking = group.create_task(caller.call(operation="takeFromBus", subscription=subscription))
+        given = {"consume": {"amount": 1, "for": {"seconds": 30}}}
+        taking = group.create_task(caller.call(operation="takeFromBus", subscription=given))
         began = time.monotonic()
         while not taking.done() and time.monotonic() - began < 30:  # who is not yet subscribed is told nothing
             publisher.world = MemoryWorld()

@@ -153,6 +153,7 @@ async def run_chaos(
         await _wait_settled(harness.client)
         run.judgement = await _judge_run(harness, run)
         run.ways_out = await take_ways_out(harness, run.log)
+        run.broken += [f"a decision: {words}" for words in harness.decider.wrong]
         run.broken += [f"R6: a tool server was left behind: {left}" for left in find_tool_servers(harness)]
         listed = {method: count for method, count in harness.proxy.calls.items() if method.startswith(LISTS)}
         if listed:
@@ -292,6 +293,7 @@ async def _judge_run(harness: Harness, run: ChaosRun) -> Judgement:
         async with asyncio.timeout(RECOVER_MAX_S):
             await connection.wait_connected()
         gateway = Gateway(connection, store=STORE, clock=clock, rng=rng)
-        judgement = await judge(run.log, harness.client, gateway, harness.ledgers, excuse=run.excuse, quiet=quiet)
+        sources = (harness.client, gateway, harness.ledgers, harness.decider)
+        judgement = await judge(run.log, *sources, excuse=run.excuse, quiet=quiet)
         owner.cancel()
     return judgement

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stigmer_cli.client import Client
+from tests.chaos.decider import Decider
 from tests.chaos.ledger import LedgerFiles
 from tests.chaos.proxy import Proxy
 from tests.chaos.recording_runner import LEDGER, PARKED
@@ -128,7 +129,7 @@ class ToolServerProcess:
 
 @dataclass
 class Harness:
-    """Every part that the nemesis may hurt, and the workload.
+    """Every part that the nemesis may hurt, the workload, and the person who decides about calls.
 
     `other_temporal` lacks the namespace; it is started by the fault that needs it. `forgotten` are the executions whose
     history the nemesis deleted from Temporal.
@@ -143,6 +144,7 @@ class Harness:
     tools: ToolServerProcess
     client: Client
     workload: Workload
+    decider: Decider
     clocks: ClockShim
     forgotten: set[str] = field(default_factory=set)
 
@@ -202,7 +204,9 @@ async def running_harness(
                     for runner in pool:
                         runner.start()
                     workload = Workload(client, rng, executions, tools_share, workflows_share)
-                    yield Harness(folder, temporal, other, proxy, server, pool, tools, client, workload, clocks)
+                    parts = (temporal, other, proxy, server, pool, tools)
+                    async with Decider(client, random.Random(seed)).deciding() as decider:
+                        yield Harness(folder, *parts, client, workload, decider, clocks)
             finally:
                 tools.kill()
                 for runner in pool:

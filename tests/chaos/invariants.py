@@ -12,10 +12,13 @@ from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import AttentionCode, EventType
 from stigmer_cli.domain.identity import Kind, StoreId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.runner.contract import BEGUN_MAX, SENTENCES, FailureKind
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
 from tests.chaos import ledger
+from tests.chaos.decider import Decider
+from tests.chaos.decisions import count_verdicts, wrong_decisions
 from tests.chaos.journals import (
     Effects,
     Journal,
@@ -29,6 +32,9 @@ from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.ids import workflow
 
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
+AGAIN = frozenset({EventType.ORPHANED, EventType.RESUMED})
+"""It is submitted again: its workflow is missing, or, where it `waited`, the wait is over."""
+
 STEP_MARKS = frozenset({AttentionCode.LOST, AttentionCode.EFFECT_UNKNOWN, AttentionCode.JOURNAL_MISMATCH})
 """Marks that name a step."""
 
@@ -43,7 +49,7 @@ class Judgement:
 
     `shown` wait for a person and say so, which is correct, and so are `parked`, each with a step that may have taken
     effect, and `paused`, whose runner was killed in each of five attempts. `steps` counts the steps by effect and
-    state, and `effects` what tools did.
+    state, `effects` what tools did, and `decisions` the calls about which a person decided, by the verdict.
     """
 
     lost: dict[str, str] = field(default_factory=dict)
@@ -54,6 +60,7 @@ class Judgement:
     paused: dict[str, str] = field(default_factory=dict)
     steps: Counter[str] = field(default_factory=Counter)
     effects: int = 0
+    decisions: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_clean(self) -> bool:
@@ -80,7 +87,7 @@ class Excuse:
 class Sources:
     """What is compared with the client's log. `quiet`: spans, in s since 1970, in which nothing is resubmitted.
 
-    `lines` are what the models did, `effects` what the tools did.
+    `lines` are what the models did, `effects` what the tools did, and `decider` what a person decided.
     """
 
     rows: Mapping[str, ExecutionResource]
@@ -90,6 +97,7 @@ class Sources:
     gateway: Gateway
     store: StoreId
     quiet: Sequence[tuple[float, float]]
+    decider: Decider
 
 
 async def list_rows(client: Client, phases: Sequence[Phase] = ()) -> Mapping[str, ExecutionResource]:
@@ -114,16 +122,22 @@ def is_paused(row: ExecutionResource) -> bool:
     return row.status.waiting is not None and row.status.waiting.is_pause
 
 
+def is_undecided(row: ExecutionResource) -> bool:
+    """Whether it waits for a person's decision about a call."""
+    return row.status.waiting is not None and row.status.waiting.wait_for == WaitFor.APPROVAL
+
+
 async def judge(
     log: Sequence[WorkloadRequest],
     client: Client,
     gateway: Gateway,
     files: ledger.LedgerFiles,
+    decider: Decider,
     *,
     excuse: Callable[[WorkloadRequest, float], Excuse],
     quiet: Sequence[tuple[float, float]] = (),
 ) -> Judgement:
-    """Compare the four sources for every request."""
+    """Compare the sources for every request."""
     sources = Sources(
         rows=await list_rows(client),
         lines=ledger.read(files.models),
@@ -132,6 +146,7 @@ async def judge(
         gateway=gateway,
         store=StoreId((await client.identity()).store_id),
         quiet=quiet,
+        decider=decider,
     )
     judgement = Judgement(effects=sum(map(len, sources.effects.values())))
     _judge_ids(judgement, log, sources)
@@ -192,7 +207,10 @@ async def _judge_request(
     if wanted.tool_agent is not None:
         journal = await read_journal(sources.client, id_, wanted.tool_agent, sources.effects)
         judgement.steps += count_states(journal)
-        wrong = wrong or find_wrong(journal, is_completed=is_completed)
+        judgement.decisions += count_verdicts(journal)
+        wrong = (
+            wrong or find_wrong(journal, is_completed=is_completed) or wrong_decisions(journal, events, sources.decider)
+        )
     else:
         judgement.steps["none DONE"] += is_completed
     if wrong:
@@ -315,7 +333,7 @@ def _timeline(events: Sequence[EventBody], epoch: int, quiet: Sequence[tuple[flo
         return f"it ended more than once: {types}"
     if types.count(EventType.ACCEPTED) != 1:
         return f"accepted more than once: {types}"
-    again = [event.at.timestamp() for event in events if event.type in (EventType.ORPHANED, EventType.RESUMED)]
+    again = [event.at.timestamp() for event in events if event.type in AGAIN and not event.data.get("waited")]
     if any(begin <= at_s <= end for at_s in again for begin, end in quiet):
         return "submitted again while Temporal could not be judged"
     return ""

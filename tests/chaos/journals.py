@@ -3,17 +3,20 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.steps import StepContentsBody
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.step import RECORDED, Effect, StepState, idempotency_key
+from stigmer_cli.domain.waiting import Verdict
 from tests.chaos.tool_agents import Call, ToolAgent
 from tests.chaos.workflow_documents import ChaosWorkflow
 
+DENIED = "a person denied this call"
 IN_THE_AIR = frozenset({StepState.BEGUN, StepState.UNKNOWN})
 
 
@@ -52,13 +55,17 @@ def effects_of_nobody(effects: Effects, executions: Iterable[tuple[str, Performe
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """The steps of an execution, those that are recorded with their results, and what its calls did."""
+    """The steps of an execution, those that are recorded with their results, and what its calls did.
+
+    `decisions` are what a person was asked about its calls, by step.
+    """
 
     execution: str
     agent: Performer
     steps: Mapping[str, StepContentsBody]
     results: Mapping[str, str | None]
     effects: Effects
+    decisions: Mapping[str, DecisionBody] = field(default_factory=dict)
 
     def lines(self, key: str) -> Sequence[EffectLine]:
         """What the call at `key` did."""
@@ -74,12 +81,15 @@ async def read_journal(client: Client, execution: str, agent: Performer, effects
     """The journal as the server has it now."""
     steps = (await client.steps(execution)).items
     recorded = (await client.steps(execution, has_results=True)).items
+    is_guarded = isinstance(agent, ToolAgent) and bool(agent.guarded)
+    decisions = await client.decisions(execution) if is_guarded else ()
     return Journal(
         execution=execution,
         agent=agent,
         steps={step.key: step for step in steps},
         results={step.key: step.result for step in recorded},
         effects=effects,
+        decisions={decision.step: decision for decision in decisions},
     )
 
 
@@ -112,15 +122,37 @@ def _wrong_call(journal: Journal, key: str, call: Call, repeated: Collection[str
     if call.effect is Effect.ONCE and len(lines) > 1 + (key in repeated):
         return f"{key} ({call.tool}, once) took effect {len(lines)} times"
     step = journal.steps.get(key)
+    verdict = _find_verdict(journal, key)
+    if verdict is not Verdict.APPROVED and lines:
+        return f"{key} ({call.tool}) took effect, and it was {verdict or 'never approved'}"
     if step is not None:
-        return _wrong_step(journal, step, call)
+        return _wrong_denied(step, call) if verdict is Verdict.DENIED else _wrong_step(journal, step, call, verdict)
     return f"{key} ({call.tool}, {call.effect}) took effect, and never began" if lines and _begins(call) else ""
 
 
-def _wrong_step(journal: Journal, step: StepContentsBody, call: Call) -> str:
+def _find_verdict(journal: Journal, key: str) -> Verdict | None:
+    """What a person decided about the call; a call that needs no decision counts as approved."""
+    assert isinstance(journal.agent, ToolAgent)
+    if key not in journal.agent.guarded:
+        return Verdict.APPROVED
+    return journal.decisions[key].verdict if key in journal.decisions else None
+
+
+def _wrong_denied(step: StepContentsBody, call: Call) -> str:
+    """What is wrong with the step of a call that was denied; its effect is none, so that it may be recorded twice."""
+    if (step.name, step.effect) != (call.tool, Effect.NONE):
+        return f"{step.key} was denied, and is {step.name} ({step.effect})"
+    if step.state is StepState.BEGUN or (step.state is StepState.FAILED and DENIED in (step.error or "")):
+        return ""
+    return f"{step.key} was denied, and is {step.state}: {step.error}"
+
+
+def _wrong_step(journal: Journal, step: StepContentsBody, call: Call, verdict: Verdict | None) -> str:
     key, result = step.key, journal.results.get(step.key)
     if (step.name, step.effect) != (call.tool, call.effect):
         return f"{key} is {step.name} ({step.effect}), not {call.tool} ({call.effect})"
+    if verdict is None:
+        return f"{key} is {step.state}, and nobody had approved it"
     if step.state is StepState.DONE and not journal.lines(key):
         return f"{key} is DONE, and took no effect"
     if step.state is StepState.DONE and call.answer not in (result or ""):

@@ -23,7 +23,8 @@ Row = Mapping[str, object]
 class Outcome:
     """The result of one chaos run: counts, sentences, and what was wrong by fault.
 
-    `steps` counts the recorded steps by effect and state, `effects` the calls that reached a tool.
+    `steps` counts the recorded steps by effect and state, `effects` the calls that reached a tool, and `decisions` the
+    calls about which a person decided.
     """
 
     shard: int
@@ -34,6 +35,7 @@ class Outcome:
     lasted_s: float
     steps: dict[str, int]
     effects: int
+    decisions: dict[str, int]
     sentences: dict[str, dict[str, str]]
     broken: list[str]
     ways_out: dict[str, int]
@@ -53,6 +55,7 @@ def outcome_of(run: ChaosRun, *, shard: int, lasted_s: float) -> Outcome:
         lasted_s=round(lasted_s, 1),
         steps=dict(sorted(judgement.steps.items())),
         effects=judgement.effects,
+        decisions=dict(sorted(judgement.decisions.items())),
         sentences={name: dict(getattr(judgement, name)) for name in JUDGED},
         broken=run.broken,
         ways_out=dict(run.ways_out.taken),
@@ -161,6 +164,8 @@ class Report:
             counts["refused"] += outcome.refused
             counts["steps"] += sum(outcome.steps.values())
             counts["effects"] += outcome.effects
+            for verdict, number in outcome.decisions.items():
+                counts[verdict] += number
             for name in JUDGED:
                 counts[name] += len(outcome.sentences[name])
             counts["broken"] += len(outcome.broken)

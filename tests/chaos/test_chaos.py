@@ -51,3 +51,6 @@ async def test_nothing_is_lost_duplicated_or_stuck_while_each_part_fails(tmp_pat
     assert all(wanted.acknowledged_s is not None or wanted.is_refused for run in runs for wanted in run.log)
     assert report.is_clean, report.text()
     assert all(outcome.effects for outcome in report.outcomes), "a run without calls of tools proves nothing of them"
+    assert any(outcome.decisions for outcome in report.outcomes), (
+        "nor does one without decisions prove anything of these"
+    )

@@ -1,7 +1,7 @@
 """The agents of a chaos run that use tools: a script each, whose calls are known by their steps."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,12 @@ class ToolAgent:
         }
 
     @property
+    def guarded(self) -> Collection[str]:
+        """The steps of the calls that wait for a person."""
+        waits = {"always": frozenset(Effect), "once-effects": {Effect.ONCE}}.get(self.approve, frozenset())
+        return {key for key, call in self.calls.items() if call.effect in waits}
+
+    @property
     def steps(self) -> int:
         """How many steps an execution has that completes."""
         return len(self.turns) + 1 + len(self.calls)
@@ -126,6 +132,16 @@ DAWDLER = ToolAgent(
 )
 """Is nearly always in the middle of a call."""
 
-TOOL_AGENTS: Mapping[str, ToolAgent] = {agent.name: agent for agent in (CLERK, COURIER, DAWDLER)}
-WEIGHTS: Mapping[str, float] = {CLERK.name: 0.8, COURIER.name: 0.08, DAWDLER.name: 0.12}
+GUARDED = ToolAgent(
+    name="guarded",
+    turns=[
+        [_call("read", "a"), _call("send", "b"), _call("send", "c")],
+        [_call("put", "d"), _call("send", "e", 0.3)],
+    ],
+    approve="once-effects",
+)
+"""Waits twice, the first time for two decisions."""
+
+TOOL_AGENTS: Mapping[str, ToolAgent] = {agent.name: agent for agent in (CLERK, COURIER, DAWDLER, GUARDED)}
+WEIGHTS: Mapping[str, float] = {CLERK.name: 0.8, COURIER.name: 0.08, DAWDLER.name: 0.12, GUARDED.name: 0.15}
 """How often each is asked; a child process a run costs more than all the rest of it."""

@@ -21,8 +21,9 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.errors import StigmerError
 from tests.chaos import ledger
+from tests.chaos.decisions import wrong_decisions
 from tests.chaos.harness import Harness
-from tests.chaos.invariants import is_paused, list_rows
+from tests.chaos.invariants import is_paused, is_undecided, list_rows
 from tests.chaos.journals import Journal, read_effects, read_journal
 from tests.chaos.workflow_journals import find_wrong
 from tests.chaos.workload import Expect, WorkloadRequest
@@ -67,9 +68,10 @@ async def take_ways_out(harness: Harness, log: Sequence[WorkloadRequest]) -> Way
         name: f"open ({rows[name].status.phase}), and called nothing"
         for name in rows.keys() - items.keys() - waiting.keys()
     }
+    undecided = {name for name, row in waiting.items() if is_undecided(row)}  # the decider has them go on
     to_resume = {name for name, row in waiting.items() if is_paused(row)} - _poison(waiting, requests)
     found.wrong |= await _resume_paused(harness, sorted(to_resume), requests, found.taken)
-    found.wrong |= await _cancel_waiting(harness, sorted(waiting.keys() - to_resume), found.taken)
+    found.wrong |= await _cancel_waiting(harness, sorted(waiting.keys() - to_resume - undecided), found.taken)
     cancelled: set[str] = set()
     repeated: dict[str, set[str]] = {name: set() for name in items}
     for _ in range(ROUNDS_MAX):
@@ -190,7 +192,8 @@ async def _journals_wrong(
         if journal is None:
             continue
         phase = (await harness.client.execution(name)).status.phase
-        if words := find_wrong(journal, is_completed=phase is Phase.COMPLETED, repeated=keys):
+        words = find_wrong(journal, is_completed=phase is Phase.COMPLETED, repeated=keys)
+        if words := words or wrong_decisions(journal, await harness.client.events(name), harness.decider):
             wrong[name] = words
     return wrong
 

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from stigmer_cli.api.resources import ExecutionRequest
 from stigmer_cli.client import Client
 from stigmer_cli.errors import RequestError, StigmerError
-from tests.chaos.tool_agents import TOOL_AGENTS, WEIGHTS, ToolAgent
+from tests.chaos.tool_agents import GUARDED, TOOL_AGENTS, WEIGHTS, ToolAgent
 from tests.chaos.workflow_documents import WORKFLOW_WEIGHTS, WORKFLOWS, ChaosWorkflow
 
 GREETER, SLOW, POISONOUS, UNKNOWN = "greeter", "slow", "poisonous", "unknown"
@@ -112,6 +112,8 @@ class Workload:
         """Return when everything is acknowledged, and nothing more will be sent."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            if self.tools_share:  # also the shortest run has one
+                self.request(1, GUARDED.name)
             for number in range(clients):
                 group.create_task(self._client(), name=f"client {number}")
             await self._over.wait()

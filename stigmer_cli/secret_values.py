@@ -26,27 +26,36 @@ ESCAPE = re.compile("%[0-9A-F]{2}")
 BASE64_MIN = 8
 """Digits; fewer of them occur by accident."""
 
-VALUES_MAX = 1_000
-"""The oldest is forgotten after so many different values."""
+ISSUED_MAX = 1_000
+"""The oldest token is forgotten after so many different ones: services issue them without end. What a person has set
+is never forgotten."""
 
 
 class SecretValues:
     """Values that may occur in text, in every spelling."""
 
     def __init__(self) -> None:
-        self._values: dict[str, set[str]] = {}
+        self._set: dict[str, set[str]] = {}
+        self._issued: dict[str, set[str]] = {}
         self._longest_first: tuple[str, ...] | None = ()
 
     def remember(self, value: str) -> None:
-        """Take `value` out of every text from now on, also after it was changed or deleted."""
-        if len(value) < LITERAL_MIN:
+        """Take `value`, which a person has set, out of every text from now on, also after it was changed or deleted."""
+        if len(value) < LITERAL_MIN or value in self._set:
             return
-        if value in self._values:  # it is the newest again
-            self._values[value] = self._values.pop(value)
+        self._set[value] = self._issued.pop(value, None) or spellings(value)
+        self._longest_first = None
+
+    def remember_issued(self, value: str) -> None:
+        """Take `value`, a token that a service issued, out of every text, until ISSUED_MAX newer ones are known."""
+        if len(value) < LITERAL_MIN or value in self._set:
             return
-        self._values[value] = spellings(value)
-        if len(self._values) > VALUES_MAX:
-            del self._values[next(iter(self._values))]
+        if value in self._issued:  # it is the newest again
+            self._issued[value] = self._issued.pop(value)
+            return
+        self._issued[value] = spellings(value)
+        if len(self._issued) > ISSUED_MAX:
+            del self._issued[next(iter(self._issued))]
         self._longest_first = None
 
     def redact(self, text: str) -> str:
@@ -83,7 +92,8 @@ class SecretValues:
     @property
     def _spellings(self) -> tuple[str, ...]:
         if self._longest_first is None:
-            self._longest_first = _sort({one for found in tuple(self._values.values()) for one in found})
+            kept = (*self._set.values(), *self._issued.values())
+            self._longest_first = _sort({one for found in kept for one in found})
         return self._longest_first
 
     def split_safe(self, text: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stigmer_cli.api.problem import problem_of
 from stigmer_cli.errors import OperationFailed
-from stigmer_cli.secret_values import DELIVERED, GONE, VALUES_MAX, RedactedStream, SecretValues
+from stigmer_cli.secret_values import DELIVERED, GONE, ISSUED_MAX, RedactedStream, SecretValues
 from stigmer_cli.workflow.error import ErrorType, make_error
 from tests.support.canaries import CANARIES, leaked_in
 
@@ -60,9 +60,22 @@ def test_a_value_that_holds_another_one_goes_whole_and_a_short_one_stays() -> No
     assert values("secret", "secret-and-more", "short").redact("secret-and-more secret short") == f"{GONE} {GONE} short"
 
 
-def test_only_so_many_values_are_kept_and_the_oldest_goes_first() -> None:
-    known = values(*(f"value-{number:05}" for number in range(VALUES_MAX + 1)))
-    assert known.redact("value-00000 value-00001") == f"value-00000 {GONE}"
+def test_only_so_many_tokens_are_kept_and_none_drives_out_what_a_person_has_set() -> None:
+    known = values("value-of-old", "value-00001")
+    for number in range(ISSUED_MAX + 2):
+        known.remember_issued(f"value-{number:05}")
+    known.remember("value-of-new")
+    text = "value-of-old value-00000 value-00001 value-00002 value-of-new"
+    assert known.redact(text) == f"{GONE} value-00000 {GONE} {GONE} {GONE}"
+
+
+def test_what_is_issued_first_and_set_later_is_kept() -> None:
+    known = values()
+    known.remember_issued("value-of-both")
+    known.remember("value-of-both")
+    for number in range(ISSUED_MAX):
+        known.remember_issued(f"value-{number:05}")
+    assert known.redact("value-of-both") == GONE
 
 
 @given(data=st.data())

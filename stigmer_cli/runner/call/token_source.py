@@ -137,13 +137,13 @@ class TokenSource:
         text = answer.get("access_token")
         if not isinstance(text, str) or not text:
             raise make_error(ErrorType.AUTHENTICATION, f"POST {address}: the answer has no access_token")
-        DELIVERED.remember(text)
+        DELIVERED.remember_issued(text)
         _check_issuer(policy, text, address)
         kind = str(answer.get("token_type") or "Bearer")
         new = answer.get("refresh_token")
         kept = new if isinstance(new, str) and new else refresh
         if kept is not None:
-            DELIVERED.remember(kept)
+            DELIVERED.remember_issued(kept)
         return Token(
             text=text,
             scheme="Bearer" if kind.lower() == "bearer" else kind,

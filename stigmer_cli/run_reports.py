@@ -29,6 +29,8 @@ from stigmer_cli.api.reports import (
 from stigmer_cli.api.steps import (
     BeginStepRequest,
     BeginStepResponse,
+    CutOffRequest,
+    CutOffResponse,
     EndedStepBody,
     FinishStepRequest,
     StepDraftBody,
@@ -167,6 +169,10 @@ class RunReports:
         """Record how `step` ended; False where the attempt is superseded."""
         body = FinishStepRequest(epoch=epoch, run=run, attempt=attempt, step=step, end=end)
         return (await self._client.report(execution, "steps/finish", body, ReportResponse)).taken
+
+    async def cut_off_steps(self, execution: str, request: CutOffRequest) -> CutOffResponse:
+        """End the steps in the air that the workflow never comes to again."""
+        return await self._client.report(execution, "steps/cut-off", request, CutOffResponse)
 
     async def wait(self, execution: str, request: WaitRequest) -> bool:
         """Report that the execution has to wait; False where the report does not count."""

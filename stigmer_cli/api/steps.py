@@ -25,6 +25,7 @@ from stigmer_cli.domain.step import (
 ERROR_MAX = 20_000
 HASH_MAX = 64
 TOOK_MAX_S = 366 * 86_400.0
+BELOW_MAX = 1_000
 STEPS_SHOWN_MAX = 1_000
 """How many steps an execution shows: the last ones. `GET .../steps` has the others."""
 
@@ -80,6 +81,21 @@ class FinishStepRequest(RunReport):
     attempt: Number
     step: StepDraftBody
     end: StepEndBody
+
+
+class CutOffRequest(RunReport):
+    """A workflow never comes to the steps at or `below` these keys again: those in the air end so. "": all of them."""
+
+    attempt: Number
+    below: list[Annotated[str, Field(max_length=KEY_MAX, pattern="^(/|$)")]] = Field(min_length=1, max_length=BELOW_MAX)
+    end: StepEndBody
+
+
+class CutOffResponse(Sent):
+    """Whether the report counted, and how many steps are still in the air that other attempts began."""
+
+    taken: bool
+    left: int = 0
 
 
 class StepBody(Sent):

@@ -19,6 +19,7 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.steps import (
     BeginStepResponse,
+    CutOffRequest,
     EndedStepBody,
     StepDraftBody,
     StepEndBody,
@@ -138,6 +139,7 @@ class Journal:
         self._reporter = reporter
         self._clock_and_rng = clock_and_rng
         self._recorded = RecordedSteps(self._read_page, is_empty=not has_steps, is_window=cut_off is not None)
+        self._may_be_in_the_air = has_steps
         self._decisions: Mapping[str, DecisionBody] | None = None
         self._reading = asyncio.Lock()
         self._log = structlog.get_logger().bind(
@@ -185,6 +187,23 @@ class Journal:
     async def is_recorded(self, key: str) -> bool:
         """Whether the step with this key was recorded before this attempt, among what was read ahead."""
         return await self._recorded.find(key) is not None
+
+    async def cut_off(self, keys: Sequence[str], failure: StepFailed) -> None:
+        """Record `failure` for steps in the air at or below `keys`, which nobody comes to again. Raises Superseded."""
+        if not self._may_be_in_the_air:  # none is left that an earlier attempt began
+            return
+        attempt = self._attempt
+        request = CutOffRequest(
+            epoch=attempt.epoch,
+            run=attempt.run,
+            attempt=attempt.number,
+            below=list(keys),
+            end=_end_of_failure(failure),
+        )
+        told = await self._reporter.ask_its_own(lambda reports: reports.cut_off_steps(attempt.execution, request))
+        if not told.taken:
+            raise Superseded
+        self._may_be_in_the_air = told.left > 0
 
     async def read_decisions(self) -> Mapping[str, DecisionBody]:
         """What persons decided about calls of this execution, by the key of the step.

@@ -16,7 +16,15 @@ from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
-from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepDraftBody, StepEndBody, StepPage
+from stigmer_cli.api.steps import (
+    BeginStepResponse,
+    CutOffRequest,
+    CutOffResponse,
+    EndedStepBody,
+    StepDraftBody,
+    StepEndBody,
+    StepPage,
+)
 from stigmer_cli.api.tasks import TaskReportBody, TasksReport
 from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.backoff import Backoff
@@ -121,6 +129,9 @@ class Reports(Protocol):
         self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody, end: StepEndBody
     ) -> bool:
         """Record how `step` ended; False where the attempt is superseded."""
+
+    async def cut_off_steps(self, execution: str, request: CutOffRequest) -> CutOffResponse:
+        """End the steps in the air that the workflow never comes to again."""
 
     async def wait(self, execution: str, request: WaitRequest) -> bool:
         """Report that the execution has to wait, which ends the attempt; False where the report does not count."""

@@ -4,7 +4,7 @@ The error of a task is recorded with all its fields, so that a replay catches wh
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from stigmer_cli.api.steps import StepDraftBody
 from stigmer_cli.domain.step import Effect, StepKind
@@ -36,8 +36,7 @@ class AttemptState:
         """What is recorded of a step that is cut off now; None for nothing, since another attempt goes on with it."""
         if self.is_ending:
             return None
-        error = make_error(ErrorType.RUNTIME, CUT_OFF)
-        return StepFailed(describe_error(error), details=dict(error.fields))
+        return _make_cut_off()
 
 
 class WorkflowJournal:
@@ -90,6 +89,14 @@ class WorkflowJournal:
             self._state.note_end()
             raise
 
+    async def cut_off(self, keys: Sequence[str]) -> None:
+        """Have steps fail that an earlier attempt began at or below `keys`: the workflow never comes to them again."""
+        try:
+            await self._journal.cut_off(keys, _make_cut_off())
+        except Exception:
+            self._state.note_end()
+            raise
+
     async def is_recorded(self, key: str) -> bool:
         """Whether the step with this key was recorded before this attempt."""
         return await self._journal.is_recorded(key)
@@ -103,6 +110,11 @@ class WorkflowJournal:
         if self._secrets is not None:  # a secret that is changed in the middle of an execution changes no step
             given = json.loads(self._secrets.redact_json(dump_json(given)))
         return StepCall(key=step.key, kind=StepKind.TASK, name=step.name, effect=step.effect, input=given)
+
+
+def _make_cut_off() -> StepFailed:
+    error = make_error(ErrorType.RUNTIME, CUT_OFF)
+    return StepFailed(describe_error(error), details=dict(error.fields))
 
 
 def describe_error(error: WorkflowError) -> str:

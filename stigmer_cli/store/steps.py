@@ -44,7 +44,7 @@ from stigmer_cli.store.step_rows import (
     write_end,
     write_ended,
 )
-from stigmer_cli.store.tables import steps
+from stigmer_cli.store.tables import IN_THE_AIR, steps
 from stigmer_cli.store.transitions import expect
 from stigmer_cli.store.usage import add_step_usage
 
@@ -54,6 +54,7 @@ _LIMIT = bindparam("limit", type_=Integer)
 _AFTER = select(steps).where(_ITS, _OF.seq > bindparam("after", type_=Integer)).order_by(_OF.seq).limit(_LIMIT)
 _LAST = select(steps).where(_ITS).order_by(_OF.seq.desc()).limit(_LIMIT)
 _COUNT = select(func.count()).select_from(steps).where(_ITS)
+_BEGUN_ONCE = select(steps).where(_ITS, IN_THE_AIR, _OF.state == StepState.BEGUN).order_by(_OF.seq)
 _BY_NUMBER = select(steps).where(_ITS, _OF.seq == bindparam("seq", type_=Integer))
 _BY_KEY = select(steps).where(_ITS, _OF.key == bindparam("key"))
 
@@ -135,6 +136,32 @@ class StepTable:
             await write_ended(writing, execution, attempt, step)
             await _count_usage(writing, execution, step.draft.kind, step.draft.name, step.end)
             return ReportResult.TAKEN, True
+
+        return await self._database.write(write)
+
+    @whole
+    async def cut_off(
+        self, execution_id: ExecutionId, *, epoch: int, run: RunId, attempt: int, below: Sequence[str], end: StepEnd
+    ) -> int | None:
+        """End the steps of effect `once` that have begun at or `below` these keys, where no attempt comes again.
+
+        How many such steps that other attempts began are left elsewhere; None where this attempt counts no more. What
+        a person has to decide about stays so.
+        """
+
+        async def write(writing: Writing) -> int | None:
+            execution = await writing.lock_row(execution_id)
+            if execution is None or known_better(execution, epoch, run, attempt) is not None:
+                return None
+            check_begun(execution, attempt)
+            found = (await writing.connection.execute(_BEGUN_ONCE, {"id": execution_id})).mappings().all()
+            left = 0
+            for row in found:
+                if any(row["key"] == key or row["key"].startswith(f"{key}/") for key in below):
+                    await write_end(writing, row, end)
+                else:
+                    left += (row["epoch"], row["run"], row["attempt"]) != (epoch, run, attempt)
+            return left
 
         return await self._database.write(write)
 

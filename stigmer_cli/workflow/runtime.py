@@ -139,6 +139,10 @@ class Journal(Protocol):
         """The recorded result of the step at `key`; None if there is none."""
         ...
 
+    async def cut_off(self, keys: Sequence[str]) -> None:
+        """What an earlier attempt began at or below `keys`, and did not record, failed: nobody goes on with it."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskEvent:

@@ -14,7 +14,15 @@ from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse, Numbered
 from stigmer_cli.api.decisions import DecisionBody, decision_body
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
-from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepDraftBody, StepEndBody, StepPage
+from stigmer_cli.api.steps import (
+    BeginStepResponse,
+    CutOffRequest,
+    CutOffResponse,
+    EndedStepBody,
+    StepDraftBody,
+    StepEndBody,
+    StepPage,
+)
 from stigmer_cli.api.tasks import TaskReportBody, TasksReport
 from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.domain.execution import Outcome, TokenUsage
@@ -23,7 +31,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ServerUnavailable
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.server.routes import children
-from stigmer_cli.server.routes.steps import begun_body, draft_of, ended_step, recorded_body
+from stigmer_cli.server.routes.steps import begun_body, draft_of, ended_step, recorded_body, step_end
 from stigmer_cli.server.routes.waits import wait_report
 from stigmer_cli.server.routes.workflow_tasks import make_workflow_work
 from stigmer_cli.server.services import Services
@@ -227,6 +235,19 @@ class SimReports:
             )
         )
         return report is ReportResult.TAKEN
+
+    async def cut_off_steps(self, execution: str, request: CutOffRequest) -> CutOffResponse:
+        left = await self._over(
+            lambda: self._store.steps.cut_off(
+                ExecutionId(execution),
+                epoch=request.epoch,
+                run=RunId(request.run),
+                attempt=request.attempt,
+                below=request.below,
+                end=step_end(request.end),
+            )
+        )
+        return CutOffResponse(taken=left is not None, left=left or 0)
 
     async def wait(self, execution: str, request: WaitRequest) -> bool:
         report = await self._over(

@@ -6,7 +6,7 @@ would have ended anyway: so each continuation has to come out as the whole run d
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -69,6 +69,7 @@ class CutJournal:
     records: list[Record] = field(default_factory=list)
     began: dict[str, int] = field(default_factory=dict)
     performed: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
 
     async def perform(self, step: TaskStep, effect: Callable[[], Awaitable[Json]]) -> Json:
         if (record := self._find(step.key)) is not None:
@@ -86,6 +87,9 @@ class CutJournal:
             raise
         self.records.append(Record(key=step.key, at_ms=self.now_ms(), input=step.input, result=result))
         return result
+
+    async def cut_off(self, keys: Sequence[str]) -> None:
+        self.cut += keys
 
     async def find(self, key: str) -> Json:
         record = self._find(key)

@@ -19,7 +19,7 @@ from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
-from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepPage
+from stigmer_cli.api.steps import BeginStepResponse, CutOffRequest, CutOffResponse, EndedStepBody, StepPage
 from stigmer_cli.api.tasks import TaskReportBody, TasksReport
 from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.domain.execution import TokenUsage
@@ -169,6 +169,9 @@ class InMemoryReports:
         raise NotFound(f"{execution}: a server from before there were journals has no such path")
 
     async def finish_step(self, execution: str, **_told: object) -> bool:
+        raise NotFound(f"{execution}: a server from before there were journals has no such path")
+
+    async def cut_off_steps(self, execution: str, request: CutOffRequest) -> CutOffResponse:  # noqa: ARG002 - the seam's
         raise NotFound(f"{execution}: a server from before there were journals has no such path")
 
     async def wait(self, execution: str, request: WaitRequest) -> bool:

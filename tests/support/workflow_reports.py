@@ -13,6 +13,8 @@ from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse, Numbered
 from stigmer_cli.api.reports import Work
 from stigmer_cli.api.steps import (
     BeginStepResponse,
+    CutOffRequest,
+    CutOffResponse,
     StepContentsBody,
     StepDraftBody,
     StepEndBody,
@@ -70,6 +72,7 @@ class WorkflowReports(InMemoryReports):
 
     def __init__(self) -> None:
         super().__init__()
+        self.cut_offs = 0
         self.events: list[Mapping[str, object]] = []
         self.asked_children: list[ChildRequest] = []
         self.children: dict[str, ChildResponse] = {}
@@ -145,6 +148,21 @@ class WorkflowReports(InMemoryReports):
         kept.state, kept.result, kept.error = end.state, end.result, end.error
         kept.ended = 1 + max(one.ended for one in row.journal.values())
         return True
+
+    async def cut_off_steps(self, execution: str, request: CutOffRequest) -> CutOffResponse:
+        row = self._workflow(execution)
+        if request.attempt != row.attempt:
+            return CutOffResponse(taken=False)
+        self.cut_offs += 1
+        left = 0
+        for kept in row.journal.values():
+            if kept.state is not StepState.BEGUN or kept.draft.effect is not Effect.ONCE:
+                continue
+            if any(kept.draft.key == key or kept.draft.key.startswith(f"{key}/") for key in request.below):
+                kept.state, kept.result, kept.error = request.end.state, request.end.result, request.end.error
+            else:
+                left += kept.attempt != row.attempt
+        return CutOffResponse(taken=True, left=left)
 
     async def read_recorded_steps(self, execution: str, *, after: int, **_page: object) -> StepPage:  # type: ignore[override]
         row = self._workflow(execution)

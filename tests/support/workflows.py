@@ -1,7 +1,7 @@
 """A world for workflows: a journal in memory, a clock that waits move, and events that are kept."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -43,6 +43,7 @@ class MemoryJournal:
         self.inputs: dict[str, Json] = {}
         self.performed: list[str] = []
         self.crashes_at: int | None = None
+        self.cut: list[str] = []
 
     async def perform(self, step: TaskStep, effect: Callable[[], Awaitable[Json]]) -> Json:
         assert self.inputs.setdefault(step.key, step.input) == step.input, f"{step.key} has another input than before"
@@ -63,6 +64,9 @@ class MemoryJournal:
 
     async def find(self, key: str) -> Json:
         return self.results.get(key)
+
+    async def cut_off(self, keys: Sequence[str]) -> None:
+        self.cut += keys
 
     def _maybe_crash(self) -> None:
         if self.crashes_at is not None:

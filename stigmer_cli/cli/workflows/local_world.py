@@ -53,6 +53,9 @@ class UnkeptJournal:
         """What `effect` returns."""
         return await effect()
 
+    async def cut_off(self, keys: Sequence[str]) -> None:
+        """Nothing: there is no earlier attempt."""
+
     async def find(self, key: str) -> Json:  # noqa: ARG002 - the seam's
         """Nothing is recorded."""
         return None

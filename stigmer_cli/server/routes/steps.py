@@ -9,10 +9,13 @@ from stigmer_cli.api.run_report import NUMBER_MAX
 from stigmer_cli.api.steps import (
     BeginStepRequest,
     BeginStepResponse,
+    CutOffRequest,
+    CutOffResponse,
     EndedStepBody,
     FinishStepRequest,
     StepContentsBody,
     StepDraftBody,
+    StepEndBody,
     StepPage,
     contents_body,
 )
@@ -55,6 +58,20 @@ async def finish_step(execution_id: str, body: FinishStepRequest, called: Called
     return ReportResponse(taken=report is ReportResult.TAKEN)
 
 
+@router.post("/cut-off")
+async def cut_off_steps(execution_id: str, body: CutOffRequest, called: Called) -> CutOffResponse:
+    """End the steps in the air that the workflow never comes to again; a repeat changes nothing."""
+    left = await called.store.steps.cut_off(
+        ExecutionId(execution_id),
+        epoch=body.epoch,
+        run=RunId(body.run),
+        attempt=body.attempt,
+        below=body.below,
+        end=step_end(body.end),
+    )
+    return CutOffResponse(taken=left is not None, left=left or 0)
+
+
 @router.get("")
 async def list_steps(
     execution_id: str,
@@ -94,17 +111,18 @@ def draft_of(body: StepDraftBody) -> StepDraft:
 
 def ended_step(body: EndedStepBody, *, may_be_outcome: bool = False) -> EndedStep:
     """The step in `body` that has ended, as the store takes it; `may_be_outcome`: it comes with an outcome."""
-    end = body.end
-    return EndedStep(
-        draft=draft_of(body.step),
-        end=StepEnd(
-            state=end.state,
-            result=end.result,
-            error=end.error,
-            usage=end.usage.to_domain() if end.usage else None,
-            took_s=end.took_s,
-            is_outcome=end.is_outcome and may_be_outcome,
-        ),
+    return EndedStep(draft=draft_of(body.step), end=step_end(body.end, may_be_outcome=may_be_outcome))
+
+
+def step_end(body: StepEndBody, *, may_be_outcome: bool = False) -> StepEnd:
+    """How a step ended, as the store takes it; `may_be_outcome`: it comes with an outcome."""
+    return StepEnd(
+        state=body.state,
+        result=body.result,
+        error=body.error,
+        usage=body.usage.to_domain() if body.usage else None,
+        took_s=body.took_s,
+        is_outcome=body.is_outcome and may_be_outcome,
     )
 
 

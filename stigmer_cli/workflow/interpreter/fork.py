@@ -58,7 +58,7 @@ async def _run_all(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
     Which branch failed the fork is recorded: a replay runs no other, so that what was cut off in them stays so.
     """
     failed, begun = await _find_decision(run, visit, "failed")
-    running = branches if failed is None else [branches[failed]]
+    running = await _leave_out(run, branches, failed)
     branch = await _run_until(run, visit, running, word="failed", is_enough=lambda branch: branch.error is not None)
     run.count_tasks(begun)
     if branch is not None and branch.error is not None:
@@ -72,7 +72,7 @@ async def _run_all(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
 async def _compete(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
     """Which branch won is recorded: a replay runs no other."""
     winner, begun = await _find_decision(run, visit, "winner")
-    running = branches if winner is None else [branches[winner]]
+    running = await _leave_out(run, branches, winner)
     branch = await _run_until(run, visit, running, word="winner", is_enough=lambda branch: branch.flow is not None)
     run.count_tasks(begun)
     if branch is not None and branch.flow is not None:
@@ -89,6 +89,14 @@ async def _find_decision(run: Run, visit: Visit, word: str) -> tuple[int | None,
     if recorded is None:
         return None, 0
     return recorded["branch"], recorded["tasks"]
+
+
+async def _leave_out(run: Run, branches: Sequence[_Branch], decided: int | None) -> Sequence[_Branch]:
+    """The branches that are to be run: with a decision only one, and what the others began is over."""
+    if decided is None:
+        return branches
+    await run.cut_off([branch.key for branch in branches if branch.number != decided])
+    return [branches[decided]]
 
 
 async def _decide(run: Run, visit: Visit, word: str, number: int) -> None:

@@ -113,6 +113,11 @@ class Run:
         """What `perform` recorded for `key` without an input; None if it has recorded nothing."""
         return await self.world.journal.find(shorten_key(key))
 
+    async def cut_off(self, keys: Sequence[str]) -> None:
+        """The workflow leaves the tasks at or below `keys`, which an earlier attempt may have begun."""
+        if known := [key for key in keys if len(key) <= KEY_MAX]:  # of a longer one no key of a step tells
+            await self.world.journal.cut_off(known)
+
     async def wait_until(self, key: str, until_ms: int) -> None:
         """Return once it is `until_ms`, or raise Waits: that only when no other branch is at work."""
         if not await self.activity.wait_until(until_ms, self.world.now_ms):

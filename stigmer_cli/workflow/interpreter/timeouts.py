@@ -49,6 +49,7 @@ async def run_within(run: Run, limit_ms: int, key: str, scope: Scope, body: Body
             return flow
         scope.context.restore(before)
     await _record(run, key, {"tasks": run.tasks_begun})
+    await run.cut_off([key])
     raise make_error(ErrorType.TIMEOUT, f"it was not done within {limit_ms / 1_000:g} s")
 
 

@@ -255,6 +255,40 @@ async def test_a_call_that_did_not_begin_takes_over_what_may_be_repeated_and_not
         assert await finish(store, id_, other, attempt=attempt) is ReportResult.STALE
 
 
+async def test_only_what_is_in_the_air_at_or_below_a_key_is_cut_off(store: Store) -> None:
+    id_ = await running(store)
+    once = {key: draft(key, nonce=f"nonce-{key}") for key in ("/a", "/a/b", "/ab", "/a_b", "/d", "/unknown/a")}
+    for step in once.values():
+        await begin(store, id_, step)
+    await finish(store, id_, once["/d"])
+    await begin(store, id_, draft("/a/c", effect=Effect.REPEATABLE))
+    await begin_attempt(store, id_, 2)
+    await begin(store, id_, draft("/unknown/a", nonce="nonce-2"), attempt=2)
+    await begin(store, id_, draft("/mine", nonce="nonce-2"), attempt=2)
+    cut = StepEnd(state=StepState.FAILED, error="it was cut off", result='{"status":500}')
+
+    async def cut_off(*below: str, attempt: int = 2) -> int | None:
+        return await store.steps.cut_off(id_, epoch=1, run=RUN, attempt=attempt, below=below, end=cut)
+
+    assert await cut_off("/a", attempt=1) is None, "another attempt counts"
+    assert [await cut_off("/a", "/d", "/unknown") for _ in range(2)] == [2, 2], "/ab and /a_b are left"
+    states = {step.key: (step.state, step.error) for step in await listed(store, id_)}
+    failed, begun = (StepState.FAILED, "it was cut off"), (StepState.BEGUN, None)
+    assert states == {
+        "/a": failed,
+        "/a/b": failed,
+        "/a/c": begun,
+        "/ab": begun,
+        "/a_b": begun,
+        "/d": (StepState.DONE, None),
+        "/mine": begun,
+        "/unknown/a": (StepState.UNKNOWN, None),
+    }
+    assert (await store.steps.read_contents(id_, "/a")).result == '{"status":500}'
+    assert await finish(store, id_, draft("/a", nonce="nonce-/a")) is ReportResult.STALE, "its attempt is gone"
+    assert await cut_off("") == 0
+
+
 async def test_an_attempt_that_has_not_begun_writes_nothing(store: Store) -> None:
     id_ = await running(store)
     with pytest.raises(Conflict, match=r"attempt 2 of .* has not begun"):

@@ -11,7 +11,7 @@ import pytest
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.reports import ClaimAnswer
-from stigmer_cli.api.steps import StepDraftBody, StepEndBody
+from stigmer_cli.api.steps import CutOffRequest, CutOffResponse, StepDraftBody, StepEndBody
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.phase import Phase
@@ -201,3 +201,23 @@ async def test_steps_are_listed_in_pages_and_only_a_single_execution_has_them(st
     assert status["stepCount"] == 5
     [listed] = (await stage.client.executions(Query())).items
     assert listed.status.steps is None
+
+
+async def test_a_run_cuts_off_what_an_earlier_attempt_left_in_the_air(stage: Stage) -> None:
+    await stage.claim()
+    reports = RunReports(stage.client)
+    await reports.begin_attempt(stage.execution, epoch=1, run=step_runner.RUN, attempt=1, runner="r")
+    for number in range(2):
+        await reports.begin_step(
+            stage.execution, epoch=1, run=step_runner.RUN, attempt=1, step=body(number, effect=Effect.ONCE)
+        )
+    await reports.begin_attempt(stage.execution, epoch=1, run=step_runner.RUN, attempt=2, runner="r")
+    end = StepEndBody(state=StepState.FAILED, error="it was cut off")
+    request = CutOffRequest(epoch=1, run=step_runner.RUN, attempt=2, below=["/0"], end=end)
+    assert await reports.cut_off_steps(stage.execution, request) == CutOffResponse(taken=True, left=1)
+    old = request.model_copy(update={"attempt": 1})
+    assert await reports.cut_off_steps(stage.execution, old) == CutOffResponse(taken=False)
+    (first, second) = (await stage.client.steps(stage.execution)).items
+    assert (first.state, first.error, second.state) == (StepState.FAILED, "it was cut off", StepState.BEGUN)
+    whole = request.model_copy(update={"below": [""]})
+    assert await reports.cut_off_steps(stage.execution, whole) == CutOffResponse(taken=True)

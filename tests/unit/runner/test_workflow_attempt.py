@@ -199,6 +199,50 @@ do:
     assert row.journal["/do/0/slow/try/0/a"].state is StepState.FAILED
 
 
+def test_what_a_killed_runner_had_no_time_to_cut_off_is_recorded_as_failed_by_the_next_one() -> None:
+    text = """
+do:
+  - race:
+      fork:
+        compete: true
+        branches: [{slow: {call: agent, with: {n: 1, takes: 60}}}, {fast: {call: agent, with: {n: 2, takes: 3}}}]
+  - again:
+      fork:
+        compete: true
+        branches: [{quick: {call: agent, with: {n: 3, takes: 1}}}, {idle: {wait: PT9S}}]
+  - last: {call: agent, with: {n: 4, takes: 60, effect: repeatable}}
+"""
+    runner = play(Runner(text), 30)
+    slow = runner.row.journal["/do/0/race/fork/branches/0/slow"]
+    cut_off = (slow.state, slow.error, slow.result)
+    slow.state, slow.error, slow.result = StepState.BEGUN, None, None  # as it was when the race was decided
+    play(runner, None)
+    assert (slow.state, slow.error, slow.result) == cut_off
+    assert slow.state is StepState.FAILED
+    assert (runner.service.asked, runner.row.phase) == ([1, 2, 3, 4, 4], Phase.COMPLETED)
+    assert runner.reports.cut_offs == 1, "nothing else is in the air: the second race need not be told of"
+
+
+def test_a_call_whose_time_ran_out_while_nobody_performed_it_is_recorded_as_failed() -> None:
+    text = """
+do:
+  - slow:
+      try: [{a: {call: agent, with: {n: 1, takes: 60}, timeout: {after: PT8S}}}]
+      catch: {errors: {with: {status: 408}}, do: [{b: {set: {late: true}}}]}
+"""
+    runner = Runner(text)
+
+    async def main() -> None:
+        await runner.attempt(lives_s=2)
+        assert runner.row.journal["/do/0/slow/try/0/a"].state is StepState.BEGUN
+        await asyncio.sleep(60)
+        await runner.attempt()
+
+    in_virtual_time(main())
+    assert output_of(runner.row) == {"late": True}
+    assert runner.row.journal["/do/0/slow/try/0/a"].state is StepState.FAILED
+
+
 @pytest.mark.parametrize("takes", [0.3, 60])
 def test_a_runner_that_stops_leaves_no_step_as_cut_off_that_another_may_have_to_judge(takes: float) -> None:
     runner = play(Runner(f"do: [{{a: {{call: agent, with: {{n: 1, takes: {takes}}}}}}}]"), 0.1)

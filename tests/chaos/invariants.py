@@ -14,7 +14,7 @@ from stigmer_cli.domain.identity import Kind, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import TemporalUnavailable
-from stigmer_cli.runner.contract import BEGUN_MAX, SENTENCES, FailureKind
+from stigmer_cli.runner.contract import BEGUN_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
 from tests.chaos import ledger
 from tests.chaos.decider import Decider
@@ -245,7 +245,7 @@ def _judge_pause(judgement: Judgement, wanted: WorkloadRequest, row: ExecutionRe
     waiting, attempt = row.status.waiting, row.status.attempt
     assert waiting is not None
     said = f"{row.metadata.id} (attempt {attempt}) waits for {waiting.wait_for}: {waiting.cause}"
-    if attempt < BEGUN_MAX or waiting.cause != SENTENCES[FailureKind.RUNNER_LOST]:
+    if attempt < PERFORM_ATTEMPTS_MAX or waiting.cause != SENTENCES[FailureKind.RUNNER_LOST]:
         judgement.lost[wanted.key] = f"{said}; that is no cause to pause"
     elif wanted.expect is not Expect.FAILED:
         judgement.paused[wanted.key] = said

@@ -141,6 +141,8 @@ class Cli:
 
         try:
             return asyncio.run(work)
+        except asyncio.CancelledError:  # as by `cancelled_by_signals`
+            raise KeyboardInterrupt from None
         except ServerUnavailable as error:
             explained = self.explain(error)
             if explained is error:

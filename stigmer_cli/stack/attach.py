@@ -49,15 +49,30 @@ async def follow_until_stopped(
 
 @contextlib.contextmanager
 def call_on_signals(act: Callable[[], object]) -> Iterator[None]:
-    """A context in which Ctrl-C, SIGTERM and a closed terminal call `act` instead of ending this process."""
+    """A context in which Ctrl-C, SIGTERM and a closed terminal call `act`; after it they do what they did before."""
     loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in ENDINGS}
     for number in ENDINGS:
         loop.add_signal_handler(number, act)
     try:
         yield
     finally:
-        for number in ENDINGS:
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def cancelled_by_signals() -> Iterator[None]:
+    """A context in which they cancel the present task each time.
+
+    A second Ctrl-C breaks off what asyncio does, and with it what a cancelled task does to clean up; a third one even
+    what that leaves behind.
+    """
+    task = asyncio.current_task()
+    with call_on_signals(lambda: task and task.cancel()):
+        yield
 
 
 async def _pass_lines(home: Home, on_line: Callable[[Line], None], clock: Clock) -> None:

@@ -13,6 +13,7 @@ from stigmer_cli.clock import Clock, iso
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut, reason_of
 from stigmer_cli.settings import Home, Settings
+from stigmer_cli.stack.attach import cancelled_by_signals
 from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK
@@ -281,9 +282,9 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
         write_endpoints(home, found)
         opening.write()
         request_at_start(home, options)
-        own = await launch(
-            supervisor_spec(settings, children), environ=around.environ, clock=clock, keeps=around.claims.descriptors
-        )
+        spec, keeps = supervisor_spec(settings, children), around.claims.descriptors
+        with cancelled_by_signals():
+            own = await launch(spec, environ=around.environ, clock=clock, keeps=keeps)
     except Conflict as error:
         opening.take_back()
         raise _silent(home) from error

@@ -36,15 +36,15 @@ async def launch(
             await _hand_over(process, spec)
             answer = await _answer_of(process)
     except TimeoutError:
-        await _end(process, clock)
+        await end_launched(process, clock)
         raise TimedOut(f"the supervisor did not start within {span(LAUNCH_MAX_S)}", hint=f"see {spec.log}") from None
     except BaseException:
-        await _end(process, clock)
+        await end_launched(process, clock)
         raise
     if answer.get("ready"):
         process.returncode = 0  # it is on its own now; without this Popen warns that it still runs
         return identity
-    await _end(process, clock)
+    await end_launched(process, clock)
     if answer.get("held"):
         raise Conflict(str(answer.get("error")), hint="stigmer status")
     raise MachineError(
@@ -120,15 +120,23 @@ async def _wait_until_ready(fd: int, *, is_write: bool) -> None:
         remove(fd)
 
 
-async def _end(process: subprocess.Popen[bytes], clock: Clock) -> None:
-    """End what was started: asked first, so that it ends its own children, then killed, and they die with it."""
-    deadline = clock.monotonic() + END_MAX_S
+async def end_launched(process: subprocess.Popen[bytes], clock: Clock) -> None:
+    """End what was started: asked first, so that it ends its own children, then killed, and they die with it.
+
+    Where this is cancelled it is killed at once, and this returns with its end all the same.
+    """
+    deadline, was_cancelled = clock.monotonic() + END_MAX_S, False
     process.terminate()
     while process.poll() is None:
-        if clock.monotonic() >= deadline:
+        if was_cancelled or clock.monotonic() >= deadline:
             process.kill()
-        await clock.sleep(LOOK_EVERY_S)
+        try:
+            await clock.sleep(LOOK_EVERY_S)
+        except asyncio.CancelledError:
+            was_cancelled = True
     for pipe in (process.stdin, process.stdout):
         if pipe:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
+    if was_cancelled:
+        raise asyncio.CancelledError

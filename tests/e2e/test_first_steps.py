@@ -60,7 +60,8 @@ def test_run_as_json_prints_the_resource_and_nothing_else(stigmer: Stigmer) -> N
 
 def test_run_as_a_stream_prints_events_and_at_last_the_execution(stigmer: Stigmer) -> None:
     run = ("run", "greeter", "as a stream", "-o", "stream-json", "--timeout", "60")
-    lines = [json.loads(line) for line in repeat_until_shown(lambda: stigmer(*run).stdout, '"submitted"').splitlines()]
+    text = repeat_until_shown(lambda: stigmer(*run).stdout, "submitted (run ")
+    lines = [json.loads(line) for line in text.splitlines()]
     types = [line["event"]["type"] for line in lines[:-1]]
     assert types[:3] == ["accepted", "submitted", "claimed"]
     assert types[-1] == "completed"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,16 +106,18 @@ def test_of_eight_ups_at_once_one_starts_and_all_succeed(stigmer: Stigmer) -> No
 
 
 @pytest.mark.parametrize("presses", [1, 3])
-@pytest.mark.parametrize("marker", ["at once", "server:", "runner:"])
+@pytest.mark.parametrize("marker", ["at once", "launch", "server:", "runner:"])
 def test_ctrl_c_during_up_leaves_nothing_and_exits_with_130(stigmer: Stigmer, marker: str, presses: int) -> None:
     process = stigmer.spawn("up")
     assert process.stderr is not None
-    if marker != "at once":
+    if marker == "at once":
+        _until_home_is_there(stigmer)
+    elif marker == "launch":
+        _until_supervisor_is_there(stigmer)
+    else:
         for line in process.stderr:
             if line.startswith(marker):
                 break
-    else:
-        _until_home_is_there(stigmer)
     for _ in range(presses):
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)  # or the kernel makes one of them
@@ -124,6 +127,15 @@ def test_ctrl_c_during_up_leaves_nothing_and_exits_with_130(stigmer: Stigmer, ma
     assert "Traceback" not in talk
     assert stigmer.processes() == []
     assert stigmer("status").returncode == 3
+
+
+def _until_supervisor_is_there(stigmer: Stigmer) -> None:
+    deadline = time.monotonic() + 20
+    found = False
+    while not found:
+        assert time.monotonic() < deadline
+        with suppress(psutil.Error):
+            found = any("stigmer_cli.supervisor" in one.cmdline() for one in stigmer.processes())
 
 
 def _until_home_is_there(stigmer: Stigmer) -> None:

@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.supervisor.launch import launch
+from stigmer_cli.supervisor.launch import end_launched, launch
 from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.record import read_record
 from tests.support.freezing import freeze
@@ -147,6 +148,32 @@ async def test_an_interrupted_launch_leaves_nothing(tmp_path: Path) -> None:
         record = read_record(tmp_path)
         assert record is None or not any(one.id and one.id.is_alive for one in record.children)
         assert _holders(tmp_path) == []
+
+
+async def test_an_end_that_is_interrupted_is_faster_and_not_incomplete() -> None:
+    import asyncio  # noqa: PLC0415
+
+    process = _start_deaf()
+    try:
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(end_launched(process, SystemClock()))
+            for _ in range(3):
+                await asyncio.sleep(0.02)
+                ending.cancel()
+        assert ending.cancelled()
+        assert process.returncode == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _start_deaf() -> subprocess.Popen[bytes]:
+    """A process that does not listen to SIGTERM."""
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
 
 
 def _holders(folder: Path) -> list[str]:

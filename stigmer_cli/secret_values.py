@@ -43,7 +43,8 @@ class SecretValues:
         """Take `value`, which a person has set, out of every text from now on, also after it was changed or deleted."""
         if len(value) < LITERAL_MIN or value in self._set:
             return
-        self._set[value] = self._issued.pop(value, None) or spellings(value)
+        self._issued.pop(value, None)
+        self._set[value] = spellings(value)
         self._longest_first = None
 
     def remember_issued(self, value: str) -> None:

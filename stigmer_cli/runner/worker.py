@@ -25,6 +25,7 @@ from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso, until_next
 from stigmer_cli.credential import KeptToken
 from stigmer_cli.errors import reason_of
 from stigmer_cli.run_reports import RunReports
+from stigmer_cli.runner.call.container_engine import ContainerOwner
 from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.native_log import tell_native_log
@@ -84,8 +85,12 @@ class Runner:
         reporter = Reporter(reports, clock_and_rng)
         self._models = Catalog(settings, clock=clock, secrets=Secrets(reporter), environ=environ)
         tool_settings = ServerSettings(
-            environ=environ, silent_s=parse_span(settings.tool_silent_for), proxies=settings.proxies
+            environ=environ,
+            silent_s=parse_span(settings.tool_silent_for),
+            proxies=settings.proxies,
+            run=settings.home.run,
         )
+        self._tool_settings = tool_settings
         self._workflows = Workflows(reporter, clock_and_rng, tool_settings)
         self._context = PoolContext(
             connection=self._connection,
@@ -116,6 +121,7 @@ class Runner:
                 group.create_task(ClockWatch(self._clock, jumped=self._clock_jumped).run(), name="clock"),
                 group.create_task(self._link.run(), name="server link"),
                 group.create_task(self._connect(), name="connection"),
+                group.create_task(self._remove_left_containers(), name="containers of earlier runners"),
                 group.create_task(show_life(self._settings.home.run, NAME), name="sign of life"),
             ]
             await self._work_until(stop, group)
@@ -128,6 +134,10 @@ class Runner:
     def _clock_jumped(self, jump: Jump) -> None:
         self._log.warning("clock_jumped", **jump.facts())
         self._connection.hurry()
+
+    async def _remove_left_containers(self) -> None:
+        found = self._tool_settings
+        await ContainerOwner(found.run).remove_left(found.environ, found.environ.get("PATH", ""))
 
     async def _connect(self) -> None:
         """Dial Temporal: at once where somebody has said which, else not before a server is known to be there."""

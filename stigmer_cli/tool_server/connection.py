@@ -6,6 +6,7 @@ A task of its own keeps the connection, because the library's scopes have to be 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, cast
 
 from stigmer_cli.api.agent_tools import ToolServerBody
@@ -50,13 +51,15 @@ Ask: TypeAlias = Callable[["Client", Callable[[], None]], Awaitable[R]]
 class ServerSettings:
     """What all servers of a runner have in common.
 
-    `environ` is the runner's own environment. `silent_s`: how long a server may take to answer a call.
+    `environ` is the runner's own environment. `silent_s`: how long a server may take to answer a call. `run`: the
+    folder of the home for what its processes tell each other; None: there is none.
     """
 
     environ: Mapping[str, str] = field(default_factory=dict)
     silent_s: float = SILENT_S
     start_s: float = START_MAX_S
     proxies: Proxies = field(default=NO_PROXIES)
+    run: Path | None = None
 
 
 Say = Callable[[str], None]

@@ -273,10 +273,18 @@ class Documents(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepPlace:
+    """Which step of which execution something is done for."""
+
+    execution: str
+    key: str
+
+
 class Process(Protocol):
     """What a task `run` runs: a command, a script."""
 
-    async def perform(self, settings: Mapping[str, Json]) -> Json:
+    async def perform(self, settings: Mapping[str, Json], place: StepPlace) -> Json:
         """`code`, `stdout` and `stderr` of the process that has ended. Raises WorkflowError."""
         ...
 

@@ -7,6 +7,7 @@ from stigmer_cli.runner.call.a2a import A2aCall
 from stigmer_cli.runner.call.asyncapi import AsyncApiCall, find_refusal
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.container import ContainerProcess
+from stigmer_cli.runner.call.container_engine import ContainerOwner
 from stigmer_cli.runner.call.grpc import GrpcCall, find_missing
 from stigmer_cli.runner.call.http import HttpCall
 from stigmer_cli.runner.call.mcp import McpCall
@@ -41,7 +42,7 @@ def make_functions(
         processes={
             "shell": ShellProcess(hear=hear),
             "script": ScriptProcess(hear=hear),
-            "container": ContainerProcess(servers.environ, clock, hear),
+            "container": ContainerProcess(servers.environ, clock, hear, ContainerOwner(servers.run)),
         },
         calls={
             "http": HttpCall(client, authenticator),

@@ -20,6 +20,7 @@ from stigmer_cli.tool_server import launch
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.expression.template import write_text
 from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import StepPlace
 
 OUTPUT_BYTES_MAX = 2 * 1024 * 1024
 """How much a process may write to standard output, and to standard error: twice that still fits a step as JSON."""
@@ -55,7 +56,7 @@ class ShellProcess:
         self._path = path
         self._hear = hear
 
-    async def perform(self, settings: Mapping[str, Json]) -> Json:
+    async def perform(self, settings: Mapping[str, Json], place: StepPlace | None = None) -> Json:  # noqa: ARG002 - the seam's
         """Exit code, standard output and standard error. Raises WorkflowError."""
         command = [SHELL, "-c", str(settings["command"]), "sh", *list_arguments(settings)]
         return await run_process(command, settings, self._path, self._hear)
@@ -68,7 +69,7 @@ class ScriptProcess:
         self._path = path
         self._hear = hear
 
-    async def perform(self, settings: Mapping[str, Json]) -> Json:
+    async def perform(self, settings: Mapping[str, Json], place: StepPlace | None = None) -> Json:  # noqa: ARG002 - the seam's
         """Exit code, standard output and standard error. Raises WorkflowError."""
         language = str(settings["language"])
         if language not in SCRIPT_FILES:

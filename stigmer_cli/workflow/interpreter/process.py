@@ -8,7 +8,7 @@ from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.child import WORKFLOW, perform_workflow
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import TaskStep
+from stigmer_cli.workflow.runtime import StepPlace, TaskStep
 from stigmer_cli.workflow.task import Task
 
 EXCERPT_MAX = 500
@@ -39,9 +39,10 @@ async def perform_run(run: Run, visit: Visit) -> Flow:
         raise make_error(ErrorType.CONFIGURATION, f"run: {kind} is not supported by this version in this way")
     settings = cast("Mapping[str, Json]", await run.fill(body[kind], visit.input, visit.scope))
     process = run.functions.processes[kind]
+    place = StepPlace(execution=run.facts.id, key=visit.key)
 
     async def perform() -> Json:
-        return await process.perform(settings)
+        return await process.perform(settings, place)
 
     step = TaskStep(
         key=visit.key,

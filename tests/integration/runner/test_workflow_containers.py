@@ -1,7 +1,9 @@
 """`run: container`: the words for the engine, and what is done with a container, by an engine that runs processes."""
 
 import asyncio
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +12,11 @@ from typing import Any
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.runner.call.container import ContainerProcess, list_words
+from stigmer_cli.runner.call.container import ContainerProcess, list_labels, list_words
+from stigmer_cli.runner.call.container_engine import ContainerOwner
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import StepPlace
 from tests.support.fakes import ManualClock
 from tests.support.polling import eventually
 
@@ -49,13 +53,26 @@ match words[0]:
                 pass
             file.unlink()
     case "ps":
-        wanted = words[words.index("--filter") + 1].removeprefix("label=")
-        print(*[file.stem for file in kept.glob("*.container") if wanted in file.read_text()])
+        filters = [words[at + 1] for at, word in enumerate(words) if word == "--filter"]
+        labels = [one.removeprefix("label=") for one in filters if one.startswith("label=")]
+        states = [one.removeprefix("status=") for one in filters if one.startswith("status=")]
+        for file in kept.glob("*.container"):
+            pid, _, text = file.read_text().partition(" ")
+            try:
+                os.kill(int(pid), 0)
+                state = "running" if " Z " not in Path(f"/proc/{{pid}}/stat").read_text() else "exited"
+            except OSError:
+                state = "exited"
+            if all(one in text for one in labels) and (not states or state in states):
+                print(file.stem)
     case "inspect":
         for name in words[3:]:
             text = (kept / f"{{name}}.container").read_text()
             print(name, text.partition("remove-at=")[2].split()[0])
 """
+
+
+PLACE = StepPlace(execution="wex-1", key="/do/0/a")
 
 
 @pytest.fixture
@@ -75,7 +92,8 @@ def _settings(**more: Json) -> Mapping[str, Json]:
 
 
 async def _perform(engine: Path, settings: Mapping[str, Json], clock: Any = None) -> Any:
-    return await ContainerProcess({"PATH": str(engine), "SECRET": "s"}, clock or SystemClock()).perform(settings)
+    environ = {"PATH": str(engine), "SECRET": "s"}
+    return await ContainerProcess(environ, clock or SystemClock()).perform(settings, PLACE)
 
 
 def test_the_engine_is_told_what_the_task_says_and_no_value_of_a_variable() -> None:
@@ -89,12 +107,19 @@ def test_the_engine_is_told_what_the_task_says_and_no_value_of_a_variable() -> N
         "pullPolicy": "always",
         "lifetime": {"cleanup": "eventually", "after": {"minutes": 1}},
     }
-    assert " ".join(list_words(settings, "n", 100, "p1")) == (
-        "run --name n --label stigmer.workflow=1 --label stigmer.perform=p1 --pull always"
-        " --label stigmer.remove-at=160 --interactive --env TOKEN --env PATH=/own"
+    assert " ".join(list_words(settings, "n", ["a=1", "b=2"])) == (
+        "run --name n --pull always --label a=1 --label b=2 --interactive --env TOKEN --env PATH=/own"
         " --publish 8080:80 --volume /srv:/data alpine:3 a b 1"
     )
-    with_command = list_words({"image": "i", "command": "echo $1", "arguments": ["x"]}, "n", 0, "p1")
+    assert list_labels(settings, PLACE, 100, "p1") == [
+        "stigmer.workflow=1",
+        "stigmer.perform=p1",
+        "stigmer.execution=wex-1",
+        "stigmer.step=/do/0/a",
+        "stigmer.cleanup=eventually",
+        "stigmer.remove-at=160",
+    ]
+    with_command = list_words({"image": "i", "command": "echo $1", "arguments": ["x"]}, "n", [])
     assert with_command[-7:] == ["--entrypoint", "/bin/sh", "i", "-c", "echo $1", "sh", "x"]
 
 
@@ -145,6 +170,70 @@ async def test_a_container_of_somebody_else_with_the_same_name_is_left_alone(eng
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+RUNNER = """
+import asyncio, json, sys
+from pathlib import Path
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.runner.call.container import ContainerProcess
+from stigmer_cli.runner.call.container_engine import ContainerOwner
+from stigmer_cli.workflow.runtime import StepPlace
+owner = ContainerOwner(Path(sys.argv[1]))
+container = ContainerProcess({"PATH": sys.argv[2]}, SystemClock(), owner=owner)
+place = StepPlace(execution="wex-1", key="/do/0/a")
+asyncio.run(container.perform(json.loads(sys.argv[3]), place))
+"""
+
+
+def _start_runner(run: Path, engine: Path, settings: Mapping[str, Json]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", RUNNER, str(run), str(engine), json.dumps(settings)])
+
+
+async def test_the_next_runner_removes_what_a_killed_one_left_and_nothing_of_others(
+    engine: Path, tmp_path: Path
+) -> None:
+    """A runner of the same home that lives, and one of another home, keep theirs, and so does what has ended."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for run in (mine, other):
+        run.mkdir()
+    killed, living, stranger = (
+        _start_runner(run, engine, _settings(name=name, command="sleep 60"))
+        for run, name in ((mine, "killed"), (mine, "living"), (other, "stranger"))
+    )
+    runners = [killed, living, stranger]
+    try:
+        await _perform(engine, _settings(name="ended", command="true"))
+        names = {"killed", "living", "stranger", "ended"}
+        await eventually(lambda: _look(is_so=set(_list_containers(engine)) == names), within_s=30)
+        pid = int((engine / "killed.container").read_text().split()[0])
+        environ = {"PATH": str(engine)}
+        await ContainerOwner(mine).remove_left(environ, str(engine))
+        assert set(_list_containers(engine)) == names, "all of them live"
+        killed.kill()
+        killed.wait()
+        stranger.kill()
+        stranger.wait()
+        assert _is_alive(pid), "the container goes on"
+        broken = tmp_path / "broken"
+        broken.mkdir()
+        (broken / "docker").write_text("#!/bin/sh\nexit 1\n")
+        (broken / "docker").chmod(0o755)
+        await ContainerOwner(mine).remove_left({"PATH": str(broken)}, str(broken))
+        assert set(_list_containers(engine)) == names, "an engine that does not answer is asked again later"
+        await ContainerOwner(mine).remove_left(environ, str(engine))
+        assert set(_list_containers(engine)) == names - {"killed"}
+        await eventually(lambda: _look(is_so=not _is_alive(pid)), within_s=10)
+        assert len(list((mine / "containers").iterdir())) == 1, "of the runner that lives"
+        await ContainerOwner(other).remove_left(environ, str(engine))
+        assert set(_list_containers(engine)) == {"living", "ended"}
+    finally:
+        for runner in runners:
+            runner.kill()
+            runner.wait()
+        for run in (mine, other):
+            await ContainerOwner(run).remove_left({"PATH": str(engine)}, str(engine))
+    assert _list_containers(engine) == ["ended"]
 
 
 async def _look(*, is_so: bool) -> bool | None:

@@ -10,7 +10,7 @@ from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import CallRequest, Functions, TaskStep, Waits
+from stigmer_cli.workflow.runtime import CallRequest, Functions, StepPlace, TaskStep, Waits
 from tests.support.workflows import STARTED_MS, Crash, MemoryJournal, MemoryWorld, run_text
 
 SHELL = "do: [{a: {run: {shell: {command: send-mail}, return: FORM}}}]"
@@ -213,7 +213,7 @@ async def test_a_task_may_say_itself_what_calling_it_twice_does(evaluator: Evalu
 class Unasked:
     """A process that nobody may start."""
 
-    async def perform(self, settings: Mapping[str, Json]) -> Json:
+    async def perform(self, settings: Mapping[str, Json], place: StepPlace) -> Json:  # noqa: ARG002 - the seam's
         raise AssertionError(settings)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.interpret import interpret
 from stigmer_cli.workflow.interpreter.run import shorten_key
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import ExecutionFacts, Functions, Waits
+from stigmer_cli.workflow.runtime import ExecutionFacts, Functions, TaskStep, Waits
 
 ERROR_FIELDS_CHARS_MAX = 16_000
 """How much JSON text the fields of an error may be; of longer ones only those of the specification are told, cut."""
@@ -259,6 +259,7 @@ class WorkflowAttempt:
             found = await Secrets(self._reporter).read(names)
         except SecretMissing as error:
             raise make_error(ErrorType.AUTHORIZATION, error.message) from error
+        await self._note_secrets(names, found)
         for text in found.values():
             self._secrets.remember(text)
         parsed = {name: _parse_secret(text) for name, text in found.items()}
@@ -267,6 +268,24 @@ class WorkflowAttempt:
                 self._secrets.remember(leaf)
                 DELIVERED.remember(leaf)
         return parsed
+
+    async def _note_secrets(self, names: Sequence[str], found: Collection[str]) -> None:
+        """Record which secrets there are. Raises WorkflowError for one that is gone since.
+
+        Without it, a condition or a `try` could send the replay another way than the attempt that had it.
+        """
+
+        async def tell() -> Json:
+            return True
+
+        for name in names:
+            key = f"/secrets/{name}"
+            if name in found:
+                step = TaskStep(key=key, name=f"secret {name}", effect=Effect.NONE, input=None)
+                await self._journal.perform(step, tell)
+            elif await self._journal.find(key):
+                detail = f"the secret {name}, which this execution has had, is not there any more: set it, and resume"
+                raise make_error(ErrorType.AUTHORIZATION, f"{detail} {self._attempt.execution}")
 
     async def _tell_tasks(self) -> None:
         if not await self._tasks.send_until_closed():

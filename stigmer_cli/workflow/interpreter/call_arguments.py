@@ -94,7 +94,7 @@ async def _resolve(run: Run, visit: Visit, policy: Json) -> Policy | None:
     if isinstance(policy, Mapping) and "use" in policy:
         named = run.use.get("authentications", {}).get(str(policy["use"]))
         policy = await run.fill(named, visit.input, visit.scope)
-    found = find_policy(policy, run.facts.secrets)
+    found = find_policy(policy, run.secrets)
     authority = None if found is None else found.properties.get("authority")
     if found is None or found.scheme not in EXPANDED or not isinstance(authority, str):
         return found

@@ -10,7 +10,14 @@ from typing import Protocol, cast
 from stigmer_cli.domain.step import KEY_MAX, Effect
 from stigmer_cli.workflow.document import Workflow
 from stigmer_cli.workflow.duration import parse_duration
-from stigmer_cli.workflow.error import UNEXPECTED, ErrorType, LimitReached, describe_unexpected, make_error
+from stigmer_cli.workflow.error import (
+    UNEXPECTED,
+    ErrorType,
+    LimitReached,
+    WorkflowError,
+    describe_unexpected,
+    make_error,
+)
 from stigmer_cli.workflow.expression.evaluator import Evaluator, ExpressionFailed, ExpressionLimit
 from stigmer_cli.workflow.expression.syntax import Unclosed, unwrap
 from stigmer_cli.workflow.expression.template import fill_template
@@ -71,6 +78,9 @@ class Run:
     raw_input: Json
     performers: Mapping[TaskKind, Performer]
     tasks_begun: int = 0
+    missing_secrets: set[str] = field(default_factory=set)
+    """Those whose absence a `try` has caught: they stay missing, since the flow went another way then."""
+
     activity: Activity = field(default_factory=Activity)
     note_end: Callable[[], None] = lambda: None
     """Is told that the attempt ends without an end of the workflow, before branches are cancelled for that."""
@@ -84,6 +94,28 @@ class Run:
     def use(self) -> Mapping[str, Mapping[str, Json]]:
         """The reusable parts of the document."""
         return cast("Mapping[str, Mapping[str, Json]]", self.workflow.data.get("use") or {})
+
+    @property
+    def secrets(self) -> Mapping[str, Json]:
+        """The secrets that there are for this execution."""
+        return {name: value for name, value in self.facts.secrets.items() if name not in self.missing_secrets}
+
+    async def recall_missing(self, key: str) -> None:
+        """Take over which secrets were missing when an earlier attempt caught that in the `try` at `key`."""
+        if "secrets" in self.use:
+            self.missing_secrets |= set(cast("Sequence[str]", await self.find(f"{key}/missing") or ()))
+
+    async def note_missing(self, key: str, error: WorkflowError) -> None:
+        """Record which secrets are missing, where the `try` at `key` goes on after an error that may come from that."""
+        names = [name for name in cast("Sequence[str]", self.use.get("secrets") or ()) if name not in self.secrets]
+        if not names or not str(error.fields.get("type")).endswith(ErrorType.AUTHORIZATION):
+            return
+
+        async def tell() -> Json:
+            return names
+
+        await self.perform(f"{key}/missing", "missing secrets", None, tell)
+        self.missing_secrets |= set(names)
 
     def find_performer(self, kind: TaskKind) -> Performer:
         """What performs tasks of `kind`. Raises WorkflowError for a kind that this version cannot run."""
@@ -229,10 +261,11 @@ class Run:
     def _list_secrets(self) -> Json:
         """The secrets that the document names. Raises WorkflowError for one that there is not."""
         names = cast("Sequence[str]", self.use.get("secrets") or ())
-        missing = [name for name in names if name not in self.facts.secrets]
+        known = self.secrets
+        missing = [name for name in names if name not in known]
         if missing:
             raise make_error(ErrorType.AUTHORIZATION, f"there is no secret {missing[0]}")
-        return {name: self.facts.secrets[name] for name in names}
+        return {name: known[name] for name in names}
 
 
 def shorten_key(key: str, length_max: int = KEY_MAX) -> str:

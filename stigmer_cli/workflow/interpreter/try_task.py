@@ -23,6 +23,7 @@ async def perform_try(run: Run, visit: Visit) -> Flow:
     policy = run.use.get("retries", {}).get(retry) if isinstance(retry, str) else retry
     retries = _Retries(run, visit, cast("Mapping[str, Json] | None", policy))
     await retries.begin()
+    await run.recall_missing(visit.key)
     number = 0
     while True:
         try:
@@ -36,6 +37,7 @@ async def perform_try(run: Run, visit: Visit) -> Flow:
                 continue
             if retries.policy is not None and not {"do", "then"} & set(catch):
                 raise  # nothing but trying again was asked for, and that is used up
+            await run.note_missing(visit.key, error)
             return await _handle(run, visit, catch, scope)
 
 

@@ -369,7 +369,7 @@ do:
     play(runner, None)
     assert runner.service.asked == [1, 2, 2], "the step is the same"
     assert output_of(runner.row) == {"n": 2, "said": "[redacted]"}
-    assert "tok-87654321" in "".join(DELIVERED._values)
+    assert "tok-87654321" not in DELIVERED.redact("tok-87654321")
 
 
 def test_a_secret_that_there_is_not_is_an_error_of_the_task_that_needs_it() -> None:
@@ -378,6 +378,51 @@ def test_a_secret_that_there_is_not_is_an_error_of_the_task_that_needs_it() -> N
     assert row.phase is Phase.FAILED
     assert row.error is not None
     assert row.error.startswith("Authorization Error (403): there is no secret token")
+
+
+GUARDED = """
+use: {secrets: [token]}
+do:
+  - login:
+      try: [{a: {call: agent, with: {n: 1, say: '${ $secrets.token }'}}}]
+      catch: {errors: {with: {status: 403}}, do: [{b: {call: agent, with: {n: 2}}}]}
+  - last: {call: agent, with: {n: 3, takes: 60, effect: repeatable}}
+"""
+
+
+def test_a_secret_that_is_deleted_between_attempts_ends_the_execution_and_sends_it_no_other_way() -> None:
+    runner = play(Runner(GUARDED, secrets={"token": "tok-12345678"}), 30)
+    assert runner.service.asked == [1, 3]
+    del runner.reports.secrets["token"]
+    play(runner, None)
+    assert (runner.row.phase, runner.service.asked) == (Phase.FAILED, [1, 3])
+    assert runner.row.error is not None
+    assert runner.row.error.startswith(
+        "Authorization Error (403): the secret token, which this execution has had, is not there any more: set it, and"
+        f" resume {EXECUTION}"
+    )
+    runner.reports.secrets["token"] = "tok-12345678"
+    runner.row.phase = Phase.IN_PROGRESS  # as `resume` has it
+    play(runner, None)
+    assert (runner.row.phase, runner.service.asked) == (Phase.COMPLETED, [1, 3, 3])
+
+
+def test_a_secret_that_is_set_between_attempts_sends_the_execution_no_other_way() -> None:
+    runner = play(Runner(GUARDED), 30)
+    assert runner.service.asked == [2, 3]
+    runner.reports.secrets["token"] = "tok-12345678"
+    play(runner, None)
+    assert (runner.row.phase, runner.service.asked) == (Phase.COMPLETED, [2, 3, 3])
+
+
+def test_a_secret_that_is_set_after_its_absence_ended_the_execution_is_used() -> None:
+    text = "use: {secrets: [token]}\ndo: [{a: {call: agent, with: {n: 1, say: '${ $secrets.token }'}}}]"
+    runner = play(Runner(text), None)
+    assert runner.row.phase is Phase.FAILED
+    runner.reports.secrets["token"] = "tok-12345678"
+    runner.row.phase = Phase.IN_PROGRESS  # as `resume` has it
+    play(runner, None)
+    assert (runner.row.phase, runner.service.asked) == (Phase.COMPLETED, [1])
 
 
 def test_tasks_of_a_long_workflow_are_reported_in_batches_while_it_runs() -> None:

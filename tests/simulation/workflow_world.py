@@ -23,6 +23,7 @@ from stigmer_cli.runner.workflows import Workflows
 from stigmer_cli.workflow.expression.child import Answer, Programs, Question, evaluate_safely
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import StepPlace
 from tests.chaos.journals import EffectLine
 from tests.chaos.tool_server import HEADER
 
@@ -67,7 +68,7 @@ class SimTools:
         self._ledger.refused.add(key)
         return httpx.Response(503 if is_refused else 200, json={"said": f"{tool} {given['text']}"})
 
-    async def perform(self, settings: Mapping[str, Json]) -> Json:
+    async def perform(self, settings: Mapping[str, Json], place: StepPlace) -> Json:  # noqa: ARG002 - the seam's
         """What the command of the chaos runs leaves, which gets execution, step and text."""
         execution, step, text, _ = cast("list[str]", settings["arguments"])
         await asyncio.sleep(self._rng.uniform(0, TAKES_S))

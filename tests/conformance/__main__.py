@@ -1,8 +1,9 @@
-"""`python -m tests.conformance [CHECKOUT]`: runs the kit, and checks all examples, of a checkout of the specification.
+"""`python -m tests.conformance [CHECKOUT]`: runs the kit and the examples of a checkout of the specification.
 
 CHECKOUT has the folders `ctk/features` and `examples`; without it, `../shared/open-workflow` beside this project is
 taken, if that is there. The scenarios run through the installed command, on a stack of its own, whose environment leads
-each request to stubs on loopback. Exit code 1: a scenario does not pass, or an example is not valid.
+each request to stubs on loopback. Each example is checked, and runs if it can (`examples.py`). Exit code 1: a scenario
+does not pass, or an example is not valid, or does not end as it has to.
 """
 
 import asyncio
@@ -11,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stigmer_cli.workflow.document import Rejected, read_workflows
 from tests.conformance.check import check_scenario, run_workflow
+from tests.conformance.examples import NOT_RUN_OUTCOME, find_forgotten, run_examples
 from tests.conformance.feature import read_features
 from tests.conformance.hosts import stubbed_hosts
 from tests.conformance.stack import started_stack
@@ -37,20 +38,19 @@ async def run_kit(folder: Path) -> int:
 
 
 def check_examples(folder: Path) -> int:
-    """Print what is wrong with each example; returns how many are not valid."""
-    files = sorted(folder.glob("*.yaml"))
-    wrong = 0
-    for file in files:
-        problems = [
-            line
-            for read in read_workflows(file.name, file.read_text())
-            if isinstance(read, Rejected)
-            for line in read.problems
-        ]
-        wrong += bool(problems)
-        print(*problems, sep="\n", end="\n" if problems else "")
-    print(f"examples: {len(files) - wrong} of {len(files)} are valid")
-    return wrong or not files
+    """Print a line for each example; returns how many are not valid, or did not end as they have to."""
+    examples = run_examples(folder)
+    for example in examples:
+        print(f"{example.verdict:4}  {example.name:48}  {example.outcome:24}  {example.remark}".rstrip())
+        for problem in example.problems:
+            print(f"      {problem}")
+    forgotten = find_forgotten(examples)
+    for name in forgotten:
+        print(f"FAIL  {name:48}  there is no such example")
+    valid = sum(not example.problems for example in examples)
+    idle = sum(example.outcome == NOT_RUN_OUTCOME for example in examples)
+    print(f"examples: {valid} of {len(examples)} are valid; {valid - idle} ran, {idle} need what is not here")
+    return sum(not example.is_well for example in examples) + len(forgotten) or not examples
 
 
 def main() -> int:

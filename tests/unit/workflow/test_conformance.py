@@ -13,6 +13,7 @@ from stigmer_cli.workflow.interpreter.interpret import interpret
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import ExecutionFacts
 from tests.conformance.check import Ran, check_scenario
+from tests.conformance.examples import find_forgotten, run_examples
 from tests.conformance.feature import read_features
 from tests.support.workflows import STARTED_MS, MemoryWorld
 
@@ -95,3 +96,31 @@ async def _run_here(definition: str, given: Json) -> Ran:
     ran.order = [event.task.name for event in world.events if event.phase is TaskPhase.RUNNING]
     ran.phases = {event.task.name: event.phase for event in world.events}
     return ran
+
+
+EXAMPLE = "document: {dsl: '1.0.3', namespace: examples, name: one, version: '1.0.0'}\ndo:\n  - first: "
+EXAMPLES = {
+    "call-mcp": "{call: mcp, with: {method: tools/list, transport: {stdio: {command: npx}}}}",
+    "fork": "{raise: {error: {type: https://x.example/surprise, status: 500}}}",
+    "raise-inline": "{set: {a: 1}}",
+    "set": "{set: '${ $workflow.input[0].type }'}",
+    "switch-then-string": "{sett: {a: 1}}",
+    "wait-duration-inline": "{wait: {days: 30}}",
+}
+
+
+def test_an_example_passes_if_it_is_valid_and_ends_as_it_has_to(tmp_path: Path) -> None:
+    for name, task in EXAMPLES.items():
+        (tmp_path / f"{name}.yaml").write_text(f"{EXAMPLE}{task}\n")
+    examples = run_examples(tmp_path)
+    assert [(one.name, one.verdict, one.outcome) for one in examples] == [
+        ("call-mcp", "-", "not run"),
+        ("fork", "FAIL", "faulted: surprise"),
+        ("raise-inline", "FAIL", "completed"),
+        ("set", "pass", "completed"),
+        ("switch-then-string", "FAIL", ""),
+        ("wait-duration-inline", "pass", "completed"),
+    ]
+    assert "did you mean set?" in examples[4].problems[0]
+    assert "raise-reusable" in find_forgotten(examples)
+    assert "raise-inline" not in find_forgotten(examples)

@@ -1,6 +1,33 @@
-"""Values as JSON text that UTF-8 and both databases take."""
+"""Values as JSON text that UTF-8 and both databases take, and JSON text from elsewhere as values."""
 
 import json
+import math
+from typing import Any
+
+NUMBER_SHOWN_MAX = 40
+
+
+def read_json(text: str | bytes) -> Any:  # noqa: ANN401 - who asks says what it expects
+    """The value in `text`, which comes from elsewhere.
+
+    Raises ValueError where it is no JSON that can be written again: Python's reader takes NaN and Infinity, and makes
+    Infinity of a number that is too large. The message follows a colon.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_read_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not allowed")
+
+
+def _read_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:NUMBER_SHOWN_MAX]} is too large")
+    return number
 
 
 def dump_json(value: object, *, is_canonical: bool = False) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from stigmer_cli.json_text import read_json
+
 CAUSE_MAX = 2_000
 REASON_MAX = 2_000
 CALLS_MAX = 200
@@ -57,12 +59,11 @@ def describe_approval(tool: str) -> str:
 def check_arguments(text: str) -> str:
     """The arguments of a call in `text`, always the same text for the same ones.
 
-    Raises ValueError, with words that follow "the arguments", where they are no JSON object. Python's parser takes NaN
-    and Infinity, which JSON does not have, and makes Infinity of a number that is too large.
+    Raises ValueError, with words that follow "the arguments", where they are no JSON object.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        value = read_json(text)
+    except ValueError as error:
         raise ValueError(f"are not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError("are not a JSON object")  # noqa: TRY004 - the text is wrong
@@ -70,12 +71,6 @@ def check_arguments(text: str) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
     except RecursionError:
         raise ValueError("are nested too deeply") from None
-    except ValueError:
-        raise ValueError("contain a number that is too large") from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
 
 
 @dataclass(frozen=True, kw_only=True)

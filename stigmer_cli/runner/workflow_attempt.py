@@ -21,7 +21,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import Unavailable
-from stigmer_cli.json_text import dump_json
+from stigmer_cli.json_text import dump_json, read_json
 from stigmer_cli.runner.attempt_end import End, fail
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.call.functions import make_functions
@@ -314,8 +314,8 @@ def _parse_secret(text: str) -> Json:
     if not text.lstrip().startswith("{"):
         return text
     try:
-        found: Json = json.loads(text)
-    except (ValueError, RecursionError):
+        found: Json = read_json(text)
+    except ValueError:
         return text
     return found
 

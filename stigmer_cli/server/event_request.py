@@ -7,7 +7,6 @@ any, with headers ce-...              the data of the event whose attributes the
 application/json, without them        an event, or a list of events
 """
 
-import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from urllib.parse import unquote
 from stigmer_cli.api.cloud_events import BATCH_MAX
 from stigmer_cli.domain.event import CloudEvent, check_event
 from stigmer_cli.errors import RequestError
+from stigmer_cli.json_text import read_json
 
 STRUCTURED, BATCHED = "application/cloudevents+json", "application/cloudevents-batch+json"
 JSON = "application/json"
@@ -60,13 +60,9 @@ def _read_list(body: bytes, *, is_batch: bool | None) -> Sequence[object]:
 
 def _parse_json(body: bytes) -> object:
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return read_json(body)
+    except ValueError as error:
         raise RequestError(f"the body is not JSON: {error}", hint=HINT) from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
 
 
 def _read_binary(headers: Mapping[str, str], media: str, charset: str, body: bytes) -> object:

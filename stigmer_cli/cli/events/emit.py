@@ -1,6 +1,5 @@
 """`stigmer events emit`: sends an event, until the server has it."""
 
-import json
 import sys
 import uuid
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.event import EVENT_BYTES_MAX, SPEC_VERSION, CloudEvent, check_event
 from stigmer_cli.errors import ConfigError, RequestError
+from stigmer_cli.json_text import read_json
 
 STDIN = "-"
 HELP = "stigmer events emit --help"
@@ -76,8 +76,8 @@ def _read_data(given: str) -> object:
     if len(text) > EVENT_BYTES_MAX:
         raise ConfigError(f"the data is longer than {EVENT_BYTES_MAX // 1024} KiB", hint=HELP)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return read_json(text)
+    except ValueError as error:
         hint = """--data '{"orderId": 17}', or --data @FILE; a text is JSON in quotes: --data '"yes"'"""
         raise ConfigError(f"the data is not JSON: {error}", hint=hint) from None
 

@@ -1,12 +1,12 @@
 """The input of a workflow as a person gives it: JSON, a file of it, or standard input."""
 
-import json
 import sys
 
 from pydantic import JsonValue
 
 from stigmer_cli.cli.input_file import read_input_file
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.json_text import read_json
 
 INPUT_BYTES_MAX = 8 * 1024 * 1024
 STDIN = "-"
@@ -29,11 +29,7 @@ def read_given_input(given: str | None) -> JsonValue:
     if len(text) > INPUT_BYTES_MAX:
         raise ConfigError(f"the input is longer than {INPUT_BYTES_MAX // 1024 // 1024} MiB")
     try:
-        found: JsonValue = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        found: JsonValue = read_json(text)
+    except ValueError as error:
         raise ConfigError(f"the input is not JSON: {error}", hint=HINT) from error
     return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")

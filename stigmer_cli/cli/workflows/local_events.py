@@ -1,12 +1,12 @@
 """`--event` of `stigmer workflows test`: events that are there before the workflow runs."""
 
-import json
 from collections.abc import Sequence
 from itertools import count
 
 from stigmer_cli.cli.input_file import read_input_file
 from stigmer_cli.domain.event import SPEC_VERSION, CloudEvent, check_event
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.json_text import read_json
 
 SOURCE = "/stigmer/test"
 BYTES_MAX = 8 * 1024 * 1024
@@ -29,8 +29,8 @@ def _read(text: str) -> Sequence[object]:
     if len(content) > BYTES_MAX:
         raise ConfigError(f"{name} is longer than {BYTES_MAX // 1024 // 1024} MiB", hint=HINT)
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        value = read_json(content)
+    except ValueError as error:
         raise ConfigError(f"the event {'' if is_json else f'in {name} '}is not JSON: {error}", hint=HINT) from error
     return value if isinstance(value, list) else [value]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pydantic_ai.exceptions import ModelRetry
 
 from stigmer_cli.json_schema import find_misfit
+from stigmer_cli.json_text import read_json
 
 TRIES_AGAIN_MAX = 2
 """How often a model whose answer does not fit is asked for another one."""
@@ -29,7 +30,7 @@ class StructuredOutput:
     def check(self, answer: str) -> str:
         """The answer as plain JSON. Raises ModelRetry, which has the model asked again, where it does not fit."""
         try:
-            value = json.loads(_without_fence(answer))
+            value = read_json(_without_fence(answer))
         except ValueError as error:
             self.problem = f"it is no JSON ({error})"
         else:

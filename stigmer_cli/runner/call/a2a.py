@@ -1,6 +1,5 @@
 """`call: a2a`: a request to an agent by the Agent2Agent protocol, as JSON-RPC over HTTP."""
 
-import json
 import uuid
 from collections.abc import Mapping
 from typing import cast
@@ -9,9 +8,10 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from stigmer_cli.domain.step import Effect
+from stigmer_cli.json_text import read_json
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, read_events
-from stigmer_cli.runner.call.http import CONTENT_BYTES_MAX, read_content, refuse_constant, refuse_response
+from stigmer_cli.runner.call.http import CONTENT_BYTES_MAX, read_content, refuse_response
 from stigmer_cli.runner.call.resource import Resources
 from stigmer_cli.workflow.authentication import Policy
 from stigmer_cli.workflow.error import ErrorType, make_error
@@ -129,7 +129,7 @@ def _fill_parameters(method: str, request: CallRequest) -> Json:
 
 def _find_result(method: str, content: bytes | str) -> Json:
     """The result in an answer of JSON-RPC. Raises ValueError for what is none, and WorkflowError for an error."""
-    answer = json.loads(content, parse_constant=refuse_constant)
+    answer = read_json(content)
     if not isinstance(answer, Mapping):
         raise ValueError("the answer is no object of JSON-RPC")  # noqa: TRY004 - of what was sent
     error = answer.get("error")

@@ -1,11 +1,11 @@
 """Messages that come over HTTP, as a stream of server-sent events or of lines with JSON."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
 
+from stigmer_cli.json_text import read_json
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, read_events, read_lines
 from stigmer_cli.runner.call.http import read_content, refuse_response
@@ -69,7 +69,7 @@ async def _read_lines(response: httpx.Response) -> AsyncIterator[str]:
 def _parse(text: str) -> Json:
     """JSON as its value, and anything else as text."""
     try:
-        found: Json = json.loads(text)
-    except (ValueError, RecursionError):
+        found: Json = read_json(text)
+    except ValueError:
         return text
     return found

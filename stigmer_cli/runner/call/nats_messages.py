@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.extras import is_installed
+from stigmer_cli.json_text import read_json
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
@@ -115,7 +116,7 @@ def _write(value: Json) -> str:
 def _parse(content: bytes) -> Json:
     """JSON as its value, and anything else as text."""
     try:
-        found: Json = json.loads(content)
-    except (ValueError, RecursionError):
+        found: Json = read_json(content)
+    except ValueError:
         return content.decode("utf-8", "replace")
     return found

@@ -1,6 +1,5 @@
 """Executions go on where they stopped, because a person says so."""
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -9,6 +8,7 @@ from stigmer_cli.api.resume import ResumeItem, ResumeOutcome, ResumeRequest, Res
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound, RequestError
+from stigmer_cli.json_text import read_json
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.resuming import Decision, Resumed
 
@@ -54,6 +54,6 @@ async def _resume(called: Services, id_: ExecutionId, decision: Decision, *, is_
 
 def _check_json(text: str) -> None:
     try:
-        json.loads(text)
+        read_json(text)
     except ValueError as error:
         raise RequestError(f"the result is no JSON: {error}", hint="--result '{\"sent\": true}'") from None

@@ -17,7 +17,7 @@ UNREACHED: Any = None
     ("arguments", "said"),
     [
         ('{"x": NaN}', "the arguments are not valid JSON: NaN is not allowed"),
-        ('{"x": 1e999}', "the arguments contain a number that is too large"),
+        ('{"x": 1e999}', "the arguments are not valid JSON: the number 1e999 is too large"),
         ('"x"', "the arguments are not a JSON object"),
     ],
 )

@@ -9,6 +9,7 @@ from http.cookiejar import DefaultCookiePolicy
 import httpx
 
 from stigmer_cli.domain.step import Effect
+from stigmer_cli.json_text import read_json
 from stigmer_cli.proxies import NO_PROXIES, Proxies
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.proxied_transport import ProxiedTransport
@@ -33,6 +34,7 @@ CHALLENGE_UNKNOWN = (KeyError, NotImplementedError)
 
 SUCCESS_STATUS = range(200, 300)
 REDIRECTED_STATUS = range(200, 400)
+JSON_TYPES = ("application/json", "text/json")
 
 
 class HttpCall:
@@ -94,13 +96,13 @@ def make_http_client(proxies: Proxies = NO_PROXIES) -> httpx.AsyncClient:
 def _build(client: httpx.AsyncClient, request: CallRequest) -> httpx.Request:
     arguments = request.arguments
     own = _read_mapping(arguments, "headers")
-    headers = httpx.Headers({key: _write(value) for key, value in own.items()})
+    headers = httpx.Headers({key: _write(value) for key, value in own.items() if value is not None})
     headers.setdefault("Idempotency-Key", request.idempotency_key)
     content = _encode(arguments.get("body"), headers)
     url = httpx.URL(str(arguments["endpoint"]))
     query = _read_mapping(arguments, "query")
     if query:
-        url = url.copy_merge_params({key: _write_all(value) for key, value in query.items()})
+        url = url.copy_merge_params(_write_pairs(query))
     return client.build_request(str(arguments["method"]).upper(), url, headers=headers, content=content)
 
 
@@ -120,8 +122,7 @@ def _encode(body: Json, headers: httpx.Headers) -> bytes | None:
         return body.encode()
     kind = headers.get("Content-Type", "").lower()
     if isinstance(body, Mapping) and kind.startswith("application/x-www-form-urlencoded"):
-        pairs = {key: _write_all(value) for key, value in body.items()}
-        return str(httpx.QueryParams(pairs)).encode()
+        return str(httpx.QueryParams(_write_pairs(body))).encode()
     if isinstance(body, Mapping) and kind.startswith("multipart/form-data"):
         return _encode_parts(body, headers)
     headers.setdefault("Content-Type", "application/json")
@@ -131,9 +132,9 @@ def _encode(body: Json, headers: httpx.Headers) -> bytes | None:
 def _encode_parts(body: Mapping[str, Json], headers: httpx.Headers) -> bytes:
     """A form of parts, and its boundary in `headers`."""
     parts = [
-        (name, (None, _write(item)))
-        for name, value in body.items()
-        for item in (value if isinstance(value, list) else [value])
+        (name, (None, text))
+        for name, value in _write_pairs(body).items()
+        for text in (value if isinstance(value, list) else [value])
     ]
     form = httpx.Request("POST", "http://localhost", files=parts)
     headers["Content-Type"] = form.headers["Content-Type"]
@@ -144,8 +145,13 @@ def _write(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _write_all(value: Json) -> str | list[str]:
-    return [_write(item) for item in value] if isinstance(value, list) else _write(value)
+def _write_pairs(given: Mapping[str, Json]) -> Mapping[str, str | list[str]]:
+    """Names and values as a query or a form has them. What is null is left out: there it can only be left out."""
+    return {
+        name: [_write(item) for item in value if item is not None] if isinstance(value, list) else _write(value)
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 async def read_content(response: httpx.Response) -> bytes:
@@ -191,20 +197,15 @@ def _format(form: str, response: httpx.Response, content: bytes) -> Json:
             return _parse(response, content)
 
 
-def refuse_constant(word: str) -> Json:
-    """Raises ValueError: NaN and Infinity are no JSON, and Python's reader takes them."""
-    raise ValueError(f"{word} is no number of JSON")
-
-
 def _parse(response: httpx.Response, content: bytes) -> Json:
     """JSON as its value, text as text, anything else as base64; null for nothing. Raises WorkflowError."""
     if not content:
         return None
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind == "application/json" or kind.endswith("+json"):
+    if kind in JSON_TYPES or kind.endswith("+json"):
         try:
-            found: Json = json.loads(content, parse_constant=refuse_constant)
-        except (ValueError, RecursionError) as error:
+            found: Json = read_json(content)
+        except ValueError as error:
             raise make_error(
                 ErrorType.COMMUNICATION, f"{response.request.url} answered with no JSON: {error}"
             ) from error

@@ -117,14 +117,16 @@ class _Request:
         self._body: Json = None
 
     def fill(self, operation: Mapping[str, Json], given: Mapping[str, Json]) -> None:
-        """Put each parameter where the operation has it; what it does not name are properties of the body."""
+        """Put each parameter where the operation has it; what it does not name are properties of the body.
+
+        A parameter that is null is not given: as an empty text in a path it would lead to another one.
+        """
         left = dict(given)
         for declared in _list(operation["parameters"]):
             parameter = self._document.resolve(declared)
             name = str(parameter.get("name"))
-            if name in given:
-                left.pop(name, None)
-                self._put(parameter, given[name])
+            if (value := left.pop(name, None)) is not None:
+                self._put(parameter, value)
             elif parameter.get("required") is True and not (parameter.get("in") == "body" and left):
                 self._put(parameter, self._find_default(parameter))
         if left and self._document.is_version_2 and self._body is None and _takes_body(operation):

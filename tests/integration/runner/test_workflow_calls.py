@@ -78,6 +78,8 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
     "/text": (200, "text/plain; charset=iso-8859-1", "grüße".encode("iso-8859-1")),
     "/binary": (200, "application/octet-stream", b"\x00\xff"),
     "/broken": (200, JSON, b"{"),
+    "/overflow": (200, JSON, b'{"n": 1e400}'),
+    "/legacy": (200, "text/json; charset=utf-8", b'{"n": 1}'),
     "/large": (200, JSON, b" " * (CONTENT_BYTES_MAX + 1)),
     "/away": (302, JSON, b""),
     "/gone": (410, JSON, b'{"why": "sold"}'),
@@ -170,10 +172,23 @@ async def test_a_body_is_sent_as_its_kind_asks(client: httpx.AsyncClient, addres
     assert told["body"] == "[1]"
 
 
+async def test_what_is_null_is_left_out_where_there_is_no_null(client: httpx.AsyncClient, address: str) -> None:
+    echo = f"{address}/echo"
+    told = await _call(client, endpoint=echo, query={"a": None, "b": ["1", None]}, headers={"X-One": None})
+    assert told["query"] == {"b": ["1"]}
+    assert "x-one" not in told["headers"]
+    for kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        form = {"Content-Type": kind}
+        told = await _call(client, method="post", endpoint=echo, body={"a": None, "b": "x"}, headers=form)
+        assert "null" not in told["body"]
+    assert (await _call(client, method="post", endpoint=echo, body={"a": None}))["body"] == '{"a":null}'
+
+
 async def test_a_response_is_given_in_the_form_that_is_asked_for(client: httpx.AsyncClient, address: str) -> None:
     assert await _call(client, endpoint=f"{address}/text") == "grüße"
     assert await _call(client, endpoint=f"{address}/binary") == "AP8="
     assert await _call(client, endpoint=f"{address}/empty") is None
+    assert await _call(client, endpoint=f"{address}/legacy") == {"n": 1}
     assert await _call(client, endpoint=f"{address}/openapi.json", output="raw") == _base64(json.dumps(OPENAPI))
     whole = await _call(
         client, Policy(scheme="bearer", properties={"token": "t"}), endpoint=f"{address}/echo", output="response"
@@ -196,6 +211,7 @@ def _base64(text: str) -> str:
         ("/gone", 410, '410 Gone: {"why": "sold"}'),
         ("/away", 302, "302 Found"),
         ("/broken", 500, "answered with no JSON"),
+        ("/overflow", 500, "answered with no JSON: the number 1e400 is too large"),
         ("/large", 500, "longer than 6,291,456 bytes"),
     ],
 )
@@ -308,6 +324,7 @@ async def test_a_form_of_parts_is_sent_as_one(client: httpx.AsyncClient, address
         ("/openapi.json", "getPet", {"petId": ".."}, "petId is '..', which leads to another path"),
         ("/openapi.json", "getCat", {}, "has no operation getCat; it has getPet, putPet"),
         ("/openapi.json", "getPet", {}, "the parameter petId of the operation is missing"),
+        ("/openapi.json", "getPet", {"petId": None}, "the parameter petId of the operation is missing"),
         ("/openapi.json", "getPet", {"petId": 1, "x": 1}, "the operation has no parameter x"),
         ("/text", "getPet", {}, "is no OpenAPI document"),
         ("/gone", "getPet", {}, "410 Gone"),

@@ -17,6 +17,11 @@ from typing import Any
 HABITS = set(sys.argv[1:])
 SCHEMA = {"type": "object", "properties": {}}
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+BAD_NESTED = {
+    "required_of_one": {"type": "string", "required": True},
+    "type_as_text": {"type": "object", "properties": {"y": "string"}},
+    "one_choice": {"enum": "a"},
+}
 NAMES = (
     "echo",
     "a.b/c",
@@ -29,6 +34,7 @@ NAMES = (
     "unknown_kind",
 )
 MORE = (
+    "half_character",
     "list",
     "plain_text",
     "error",
@@ -72,6 +78,9 @@ def listed(cursor: str | None) -> dict[str, Any]:
         tools.append({"name": "any", "inputSchema": {"properties": {"x": True, "required": ["x"]}}})
     if "twice" in HABITS:
         tools.append(tool("echo"))
+    if "bad-nested" in HABITS:
+        for name, schema in BAD_NESTED.items():
+            tools.append({"name": name, "inputSchema": {"type": "object", "properties": {"x": schema}}})
     return {"tools": tools}
 
 
@@ -114,6 +123,7 @@ RETURNS: dict[str, dict[str, Any]] = {
     "plain_text": {"content": "said"},
     "empty": {"content": [], "isError": None, "structuredContent": None},
     "unknown_kind": {"content": [{"type": "video", "data": "aGk="}]},
+    "half_character": text("cut \ud83d", structuredContent={"\ud83d": "\ud83d\ude00"}),
     "error": text("no such file", isError=True),
     "where": text(str(Path.cwd())),
 }

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import structlog
 from pydantic_ai.exceptions import ToolFailed
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
 from pydantic_ai.toolsets.external import TOOL_SCHEMA_VALIDATOR
@@ -146,15 +148,18 @@ class JournaledTools(AbstractToolset[None]):
         return await self._conversation.journal.perform(replace(step, effect=Effect.NONE), deny)
 
     def _define(self, tool: Tool, name: str) -> ToolsetTool[None]:
-        definition = ToolDefinition(
-            name=name,
-            description=tool.description,
-            parameters_json_schema=cast("dict[str, Any]", tool.schema),
-            sequential=tool.effect is Effect.ONCE,
-        )
         return ToolsetTool(
-            toolset=self, tool_def=definition, max_retries=TRIES_MAX, args_validator=TOOL_SCHEMA_VALIDATOR
+            toolset=self, tool_def=_describe(tool, name), max_retries=TRIES_MAX, args_validator=TOOL_SCHEMA_VALIDATOR
         )
+
+
+def _describe(tool: Tool, name: str) -> ToolDefinition:
+    return ToolDefinition(
+        name=name,
+        description=tool.description,
+        parameters_json_schema=cast("dict[str, Any]", tool.schema),
+        sequential=tool.effect is Effect.ONCE,
+    )
 
 
 def _check_arguments(name: str, arguments: Mapping[str, Json]) -> None:
@@ -183,3 +188,17 @@ def offer_tools(listed: Sequence[tuple[ToolServer, Sequence[Tool]]]) -> Mapping[
                 )
             offered[name] = OfferedTool(tool=tool, server=server)
     return offered
+
+
+def leave_out_undescribed(offered: Mapping[str, OfferedTool], model: Model) -> Mapping[str, OfferedTool]:
+    """`offered`, without those whose schema the library cannot tell `model` of: it would fail each turn with them."""
+    return {name: one for name, one in offered.items() if _can_describe(one.tool, name, model)}
+
+
+def _can_describe(tool: Tool, name: str, model: Model) -> bool:
+    try:
+        model.customize_request_parameters(ModelRequestParameters(function_tools=[_describe(tool, name)]))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other tools are there
+        structlog.get_logger().warning("tool_left_out", tool=tool.name[:200], cause=str(error)[:500])
+        return False
+    return True

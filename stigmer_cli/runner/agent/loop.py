@@ -20,7 +20,7 @@ from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.budget import Budget
 from stigmer_cli.runner.agent.calls import TRIES_MAX as TOOL_TRIES_MAX
-from stigmer_cli.runner.agent.calls import JournaledTools, offer_tools
+from stigmer_cli.runner.agent.calls import JournaledTools, leave_out_undescribed, offer_tools
 from stigmer_cli.runner.agent.conversation import Conversation, StepJournal
 from stigmer_cli.runner.agent.history import history_of
 from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput
@@ -83,6 +83,7 @@ class AgentLoop:
             wrapped = source if isinstance(source, PlayedModel) else await source.library_model()
             if conversation.budget.is_in_money and isinstance(source, HostedModel):
                 source.check_price(wrapped)
+            offered = leave_out_undescribed(offered, wrapped)
             output = StructuredOutput(spec.output) if spec.output is not None else None
             instructions = [work.instructions, output.instructions if output else ""]
             agent = Agent(

@@ -344,6 +344,19 @@ async def test_a_model_behind_an_endpoint_calls_tools_and_a_busy_one_is_asked_by
     assert "send" in [tool["function"]["name"] for tool in tools]
 
 
+async def test_a_tool_that_the_model_cannot_be_told_of_is_left_out_and_the_others_are_there(
+    agent: Agent, endpoint: Endpoint
+) -> None:
+    endpoint.turns = [([{"content": "Hello."}], "stop")]
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key="k")
+    spec = {"tools": [{"mcp": {"command": [sys.executable, str(ODD), "bad-nested"]}}]}
+    assert await agent.attempt(spec=spec, model=model) == "Hello."
+    tools: Any = endpoint.asked[0]["tools"]
+    names = {tool["function"]["name"] for tool in tools}
+    assert "echo" in names
+    assert not {"required_of_one", "type_as_text", "one_choice"} & names
+
+
 async def test_a_turn_whose_model_only_keeps_its_connection_alive_is_asked_by_another_attempt(
     agent: Agent, endpoint: Endpoint
 ) -> None:
@@ -361,6 +374,15 @@ async def test_an_answer_that_does_not_fit_the_schema_is_asked_for_again(agent: 
     agent.plays({"text": "four"}, {"text": '{"n": "four"}'}, {"text": '```json\n{"n": 4}\n```'})
     assert await agent.attempt(spec={"output": SCHEMA}) == '{"n": 4}'
     assert agent.journal.performed == ["/turns/0", "/turns/1", "/turns/2"]
+
+
+@pytest.mark.parametrize(("number", "why"), [("NaN", "NaN is not allowed"), ("1e400", "the number 1e400 is too large")])
+async def test_a_number_that_json_does_not_have_does_not_fit(agent: Agent, number: str, why: str) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "number", "maximum": 10}}}
+    agent.plays(*[{"text": f'{{"n": {number}}}'}] * 3)
+    with pytest.raises(ModelFailed) as caught:
+        await agent.attempt(spec={"output": schema})
+    assert caught.value.message == f"the answer does not fit spec.output: it is no JSON ({why})"
 
 
 async def test_an_answer_that_never_fits_fails_with_the_path(agent: Agent) -> None:

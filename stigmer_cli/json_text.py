@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 NUMBER_SHOWN_MAX = 40
+TOO_DEEP = "it is nested too deeply"
 
 
 def read_json(text: str | bytes) -> Any:  # noqa: ANN401 - who asks says what it expects
@@ -16,7 +17,7 @@ def read_json(text: str | bytes) -> Any:  # noqa: ANN401 - who asks says what it
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_read_number)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(TOO_DEEP) from None
 
 
 def _refuse_constant(word: str) -> None:
@@ -33,11 +34,20 @@ def _read_number(text: str) -> float:
 def dump_json(value: object, *, is_canonical: bool = False) -> str:
     """`value` as JSON text without spaces; `is_canonical`: always the same for the same value.
 
-    Raises ValueError or TypeError where it is no JSON.
+    A character of which there is only half, as where a text was cut, becomes a question mark: JSON could only escape
+    it, and many readers refuse that, pydantic's among them. Raises ValueError or TypeError where it is no JSON.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=is_canonical, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode()
+
+
+def read_whole(text: str | bytes) -> Any:  # noqa: ANN401 - as above
+    """The value in `text`, in which half characters may be escaped: a question mark stands for each of them.
+
+    Raises ValueError where it is no JSON.
+    """
     try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can only escape
-        return json.dumps(value, allow_nan=False, sort_keys=is_canonical, separators=(",", ":"))
-    return text
+        text = text if isinstance(text, str) else text.decode("utf-8", "replace")
+        return json.loads(json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace"))
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None

@@ -1,6 +1,5 @@
 """What an execution waits for, as a run reports it, and as it is shown."""
 
-import json
 from typing import Annotated
 
 from pydantic import Field, JsonValue
@@ -13,6 +12,7 @@ from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.event import QUERIES_MAX
 from stigmer_cli.domain.step import INPUT_BYTES_MAX, KEY_MAX, NAME_MAX
 from stigmer_cli.domain.waiting import CALLS_MAX, CAUSE_MAX, PendingCall, WaitFor, Waiting
+from stigmer_cli.json_text import read_whole
 
 CHILDREN_MAX = 1_000
 DELAY_MAX_S = 366 * 86_400.0
@@ -104,7 +104,7 @@ def _call_body(call: PendingCall) -> PendingCallBody:
 def _parse(text: str | None) -> JsonValue:
     """The value; the text itself where it cannot be read, as where it is nested too deeply."""
     try:
-        value: JsonValue = None if text is None else json.loads(text)
-    except (ValueError, RecursionError):
+        value: JsonValue = None if text is None else read_whole(text)
+    except ValueError:
         return text
     return value

@@ -7,6 +7,7 @@ from pydantic_core import from_json
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.json_text import read_whole
 
 LISTED_CHARS_MAX = 10_000
 """A list leaves a longer input or output of a workflow out: a page of them would be hundreds of megabytes."""
@@ -17,7 +18,10 @@ ERROR_TYPES = "https://open-workflow-specification.org/spec/1.0.0/errors/"
 
 def parse_kept(text: str | None) -> JsonValue:
     """The value in `text`, which the store keeps; None for None."""
-    value: JsonValue = None if text is None else from_json(text)
+    try:
+        value: JsonValue = None if text is None else from_json(text)
+    except ValueError:  # with half a character, which earlier versions kept escaped
+        value = read_whole(text or "")
     return value
 
 

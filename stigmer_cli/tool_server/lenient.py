@@ -4,10 +4,13 @@ An answer that is dropped has been given all the same: nobody would know whether
 """
 
 import json
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
+
+from stigmer_cli.json_text import read_whole
 
 if TYPE_CHECKING:
     from mcp.shared._stream_protocols import ReadStream
@@ -15,6 +18,37 @@ if TYPE_CHECKING:
 
 BEFORE_AGREED = "2025-11-25"
 """The version of the protocol, until server and client have agreed on one."""
+
+
+def read_half_characters() -> None:
+    """Have the library read messages in which a text was cut in the middle of a character.
+
+    It takes such a message for no JSON at all: that answer would never come. It offers no seam for this, and reads all
+    messages with one adapter, over both transports: so the method of that adapter is replaced, once in a process.
+    """
+    from mcp_types import jsonrpc_message_adapter as adapter  # noqa: PLC0415 - loaded with the client
+
+    if "validate_json" not in vars(adapter):
+        strict = adapter.validate_json
+        adapter.validate_json = _or_mended(strict, adapter.validate_python)  # type: ignore[method-assign]
+
+
+def _or_mended(strict: Callable[..., Any], validate: Callable[..., Any]) -> Callable[..., Any]:
+    from pydantic import ValidationError  # noqa: PLC0415 - loaded with the client
+
+    def validate_json(data: str | bytes, /, **options: Any) -> Any:  # noqa: ANN401 - as the library has it
+        try:
+            return strict(data, **options)
+        except ValidationError:
+            try:
+                value = read_whole(data)
+            except ValueError:
+                value = None
+            if value is None:
+                raise
+        return validate(value, **options)
+
+    return validate_json
 
 
 class LenientStream:

@@ -13,7 +13,7 @@ from stigmer_cli.api.agent_tools import McpBody
 from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.proxies import Proxies
 from stigmer_cli.tool_server import launch
-from stigmer_cli.tool_server.lenient import LenientStream
+from stigmer_cli.tool_server.lenient import LenientStream, read_half_characters
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -40,6 +40,7 @@ def load_library() -> None:
 
     # It logs whatever a server writes beside the protocol, with a stack; see `lenient.py` for what is said of it.
     logging.getLogger("mcp").setLevel(logging.CRITICAL)
+    read_half_characters()
 
 
 def open_transport(

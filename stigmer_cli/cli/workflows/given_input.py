@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from stigmer_cli.cli.input_file import read_input_file
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.json_text import read_json
+from stigmer_cli.json_text import read_json, read_whole
 
 INPUT_BYTES_MAX = 8 * 1024 * 1024
 STDIN = "-"
@@ -29,7 +29,8 @@ def read_given_input(given: str | None) -> JsonValue:
     if len(text) > INPUT_BYTES_MAX:
         raise ConfigError(f"the input is longer than {INPUT_BYTES_MAX // 1024 // 1024} MiB")
     try:
-        found: JsonValue = read_json(text)
+        read_json(text)  # refuses what JSON cannot say
+        found: JsonValue = read_whole(text)
     except ValueError as error:
         raise ConfigError(f"the input is not JSON: {error}", hint=HINT) from error
     return found

@@ -55,6 +55,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "structured": {"content": [{"type": "text", "text": "summary"}], "structuredContent": {"n": 1, "all": ["a"]}},
     "empty": {"content": []},
     "unknown_kind": {"content": [{"type": "text", "text": '{"type": "video", "data": "aGk="}'}]},
+    "half_character": {"content": [{"type": "text", "text": "cut ?"}], "structuredContent": {"?": "😀"}},
     "changes_list": {"content": [{"type": "text", "text": "changed"}]},
     "asks_back": {"content": [{"type": "text", "text": '["error", "error", "result"]'}]},
 }
@@ -86,9 +87,9 @@ async def test_a_server_that_says_how_far_it_is_may_take_longer_than_one_that_is
 LISTS = {
     ("many",): 500,
     ("same-page",): 1,
-    ("bad-tool",): 20,
-    ("twice",): 19,
-    ("old", "garbage"): 19,
+    ("bad-tool",): 21,
+    ("twice",): 20,
+    ("old", "garbage"): 20,
 }
 
 
@@ -161,6 +162,16 @@ async def test_a_call_without_an_answer_that_can_be_read_is_no_answer_and_is_not
         with pytest.raises(ToolServerAway, match="202 Accepted") as caught:
             await server.call(send, {}, key="key")
     assert (caught.value.was_sent, http.calls) == (True, 4)
+
+
+@pytest.mark.parametrize("form", ["application/json", "text/event-stream"])
+async def test_an_answer_over_http_with_half_a_character_is_an_answer(http: HttpToolServer, form: str) -> None:
+    answer = rb'{"jsonrpc": "2.0", "id": null, "result": {"content": [{"type": "text", "text": "cut \ud83d"}]}}'
+    http.instead = (200, answer if form == "application/json" else b"data: " + answer + b"\n\n", form)
+    async with open_server(McpBody(url=http.url)) as server:
+        [send] = await server.list_tools()
+        wire = (await server.call(send, {}, key="key")).wire
+    assert (wire["content"], http.calls) == ([{"type": "text", "text": "cut ?"}], 1)
 
 
 async def test_an_error_of_the_server_itself_is_the_answer_whatever_its_code(http: HttpToolServer) -> None:

@@ -30,6 +30,7 @@ _PARENT = executions.alias("parents")
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _PHASES = select(_ROW.phase).where(_ROW.id.in_(_IDS))
 _PARENT_OF = select(_ROW.parent).where(_ROW.id == bindparam("id"))
+_PARENTS_OF = select(_ROW.parent).where(_ROW.id.in_(_IDS), _ROW.parent.is_not(None))
 _ENDED_PARENT = select(_PARENT.c.id).where(
     _PARENT.c.id == _ROW.parent, _PARENT.c.phase.in_([phase for phase in Phase if phase.is_terminal])
 )
@@ -49,6 +50,22 @@ IS_UNAWAITED: ColumnElement[bool] = or_(_ROW.parent.is_(None), ~_OPEN_PARENT.exi
 async def has_ended(writing: Writing, ids: Sequence[ExecutionId]) -> bool:
     """Whether one of `ids` has ended."""
     return any(Phase(phase) in TERMINAL for phase in await writing.connection.scalars(_PHASES, {"ids": list(ids)}))
+
+
+async def ask_to_end(writing: Writing, ids: Sequence[ExecutionId]) -> set[ExecutionId]:
+    """Cancel those of `ids` that no run works on, and note that the runs of the others have to be told.
+
+    Returns the first ones. The rows of parents are locked with them, in one order: two that cancel a parent and its
+    child do not wait for each other.
+    """
+    parents = await writing.connection.execute(_PARENTS_OF, {"ids": list(ids)})
+    await writing.lock_rows(list({*ids, *parents.scalars()}))  # what ends one depends on where it stands: see ENDS
+    changed, asked = set[ExecutionId](), set[ExecutionId]()
+    for end in transitions.ENDS:
+        rest = {id_: end(now=writing.now) for id_ in ids if id_ not in changed}
+        asked = await writing.change_all(rest) if rest else set()
+        changed |= asked
+    return changed - asked
 
 
 class ChildTable:

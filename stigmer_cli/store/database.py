@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
@@ -29,6 +29,7 @@ P = ParamSpec("P")
 
 TRANSACTION_MAX_S = 30.0
 CHECK_MAX_S = 1.0
+DEADLOCKS_MAX = 3
 
 STANDING = tuple(
     executions.c[name]
@@ -270,8 +271,15 @@ class Database:
     async def write(self, body: Callable[[Writing], Coroutine[object, object, T]], *, is_deferrable: bool = False) -> T:
         """What `body` returns, as the block of a `writing`; it waits for nothing but its statements.
 
-        In SQLite the whole of it is one call of the connection's thread, instead of one for each statement.
+        In SQLite the whole of it is one call of the connection's thread, instead of one for each statement. After a
+        deadlock, of which nothing was written, `body` is called again, up to `DEADLOCKS_MAX` times.
         """
+        for _ in range(DEADLOCKS_MAX):
+            with suppress(errors.Deadlocked):
+                return await self._write_once(body, is_deferrable=is_deferrable)
+        return await self._write_once(body, is_deferrable=is_deferrable)
+
+    async def _write_once(self, body: Callable[[Writing], Coroutine[object, object, T]], *, is_deferrable: bool) -> T:
         async with self.writing(is_deferrable=is_deferrable) as writing:
 
             async def work(connection: AsyncConnection) -> T:

@@ -31,9 +31,14 @@ _MACHINE = frozenset(
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN})
 
 _POSTGRES_BUSY = frozenset({"55P03", "57014"})
+_POSTGRES_DEADLOCK = "40P01"
 _POSTGRES_MACHINE = frozenset({"53100", "58030", "58P01", "XX001", "XX002"})
 _POSTGRES_SETUP = frozenset({"28000", "28P01", "3D000", "42501", "42P01", "3F000"})
 _POSTGRES_LATER = ("08", "40", "53", "57", "25006")
+
+
+class Deadlocked(StoreBusy):
+    """Two transactions waited for rows of each other, and this one was rolled back: nothing of it is written."""
 
 
 def missing_execution(id_: ExecutionId) -> NotFound:
@@ -112,6 +117,8 @@ def from_postgresql(error: BaseException, server: str, *, is_opening: bool = Fal
 
 
 def _of_state(state: str, message: str, server: str) -> StigmerError | None:
+    if state == _POSTGRES_DEADLOCK:
+        return Deadlocked(f"PostgreSQL at {server} ended a deadlock: {message}")
     if state in _POSTGRES_BUSY:
         return StoreBusy(f"PostgreSQL at {server} took too long: {message}")
     if state in _POSTGRES_MACHINE:

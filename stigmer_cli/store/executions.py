@@ -15,6 +15,7 @@ from stigmer_cli.errors import Conflict
 from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.beginnings import add_beginnings
+from stigmer_cli.store.children import ask_to_end
 from stigmer_cli.store.database import Database, Transition, Writing, whole
 from stigmer_cli.store.decisions import add_pending_calls
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
@@ -293,12 +294,12 @@ class ExecutionTable:
     @whole
     async def request_cancel(self, execution_id: ExecutionId) -> Execution:
         """Cancel at once what no run works on; else note, once, that its run has to be told. Raises NotFound."""
-        async with self._database.writing(is_deferrable=True) as writing:
-            await writing.lock_rows([execution_id])  # what ends it depends on where it stands: see ENDS
-            for end in transitions.ENDS:
-                if await writing.change(execution_id, end(now=writing.now)) is not None:
-                    break
+
+        async def write(writing: Writing) -> Execution:
+            await ask_to_end(writing, [execution_id])
             return await _load(writing.connection, execution_id)
+
+        return await self._database.write(write, is_deferrable=True)
 
     @whole
     async def request_cancel_all(self, ids: Sequence[ExecutionId]) -> tuple[Sequence[Execution], set[ExecutionId]]:
@@ -307,16 +308,13 @@ class ExecutionTable:
         Returns those of `ids` that exist, in any order and without the long columns, and which of them were cancelled
         at once.
         """
-        async with self._database.writing(is_deferrable=True) as writing:
-            await writing.lock_rows(ids)
-            changed, asked = set[ExecutionId](), set[ExecutionId]()
-            for end in transitions.ENDS:
-                rest = {id_: end(now=writing.now) for id_ in ids if id_ not in changed}
-                asked = await writing.change_all(rest) if rest else set()
-                changed |= asked
-            ended = changed - asked
+
+        async def write(writing: Writing) -> tuple[Sequence[Execution], set[ExecutionId]]:
+            ended = await ask_to_end(writing, ids)
             rows = await writing.connection.execute(_NAMED, {"ids": ids})
             return [execution_of(row) for row in rows.mappings()], ended
+
+        return await self._database.write(write, is_deferrable=True)
 
     async def find_cancel_requested(self, *, limit: int) -> Sequence[Execution]:
         """Up to `limit` submitted executions that have not ended and that somebody wants cancelled, longest first."""

@@ -1,19 +1,36 @@
 """Many moves in one commit: each as if it were made alone, and none of them at the cost of another."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from stigmer_cli.domain.execution import AttentionCode, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.store import transitions
-from stigmer_cli.store.database import Transition
+from stigmer_cli.store.database import Transition, Writing
 from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, Stage, accepted, bring_to, timeline
+from stigmer_cli.store.waits import WaitReport
+from tests.contracts.store.drafts import (
+    OTHER_RUN,
+    RUN,
+    START,
+    RealSleepClock,
+    Stage,
+    accepted,
+    bring_to,
+    draft,
+    running,
+    timeline,
+)
 from tests.support.ids import STORE, claim
 from tests.support.moves import start_over
+
+DEADLOCK_S = 1.0
+"""How long PostgreSQL lets two transactions wait for each other."""
 
 
 def taken(id_: ExecutionId, run: RunId = RUN, *, epoch: int = 1) -> Taken:
@@ -158,3 +175,43 @@ async def test_what_loops_walk_over_comes_without_its_long_texts(store: Store) -
     [found] = await store.executions.read_due(now=START + timedelta(seconds=1), limit=1)
     assert (row.message, found.message) == ("hello", "")
     assert (found.id, found.epoch, found.version, found.dispatch) == (row.id, row.epoch, row.version, row.dispatch)
+
+
+async def test_two_that_wait_for_rows_of_each_other_are_both_written(store: Store) -> None:
+    first, second = sorted([await accepted(store), await accepted(store)])
+    has_locked = {first: asyncio.Event(), second: asyncio.Event()}
+    calls: list[ExecutionId] = []
+
+    async def lock_both(mine: ExecutionId, other: ExecutionId) -> None:
+        async def write(writing: Writing) -> None:
+            calls.append(mine)
+            await writing.lock_row(mine)
+            has_locked[mine].set()
+            if store.is_shared:  # in SQLite the second one has not begun
+                await has_locked[other].wait()
+            await writing.lock_row(other)
+            await writing.change(mine, Transition(values={"queue_detail": "written"}))
+
+        await store._database.write(write)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(lock_both(first, second))
+        group.create_task(lock_both(second, first))
+    assert [(await store.executions.get(id_)).dispatch.detail for id_ in (first, second)] == ["written", "written"]
+    assert len(calls) == (3 if store.is_shared else 2)
+
+
+async def test_cancels_of_a_parent_and_of_its_child_do_not_wait_for_each_other(store: Store) -> None:
+    for _ in range(8):
+        parent = await running(store)
+        await store.waits.report(
+            parent, epoch=1, run=RUN, attempt=1, wait=WaitReport(wait_for=WaitFor.EXECUTION, step="/a", cause="waits")
+        )
+        child = replace(draft(), parent=parent)  # its id is the greater one
+        await store.executions.accept(child, reason=QueueReason.ACCEPTED, detail="")
+        began = store.clock.monotonic()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(store.executions.request_cancel_all([child.id]))
+            group.create_task(store.executions.request_cancel_all([parent, child.id]))
+        assert store.clock.monotonic() - began < DEADLOCK_S
+        assert (await store.executions.get(child.id)).phase is Phase.CANCELLED

@@ -1,11 +1,13 @@
 """The documents in the manual are accepted, and what it prints beside a command is what the command prints."""
 
+import io
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from stigmer_cli.cli.agents.manifest import find_agents, read_sources
 from stigmer_cli.cli.entry import invoke
 from stigmer_cli.cli.help.topics import TOPICS, read_page
 from stigmer_cli.workflow.document import Rejected, read_workflows
@@ -22,6 +24,17 @@ COMMANDS = [(topic, line, shown) for topic in TOPICS for line, shown in TRIED.fi
 def test_every_workflow_in_the_manual_is_accepted(topic: str) -> None:
     for document in WORKFLOWS[topic]:
         assert [read.problems for read in read_workflows(topic, document) if isinstance(read, Rejected)] == []
+
+
+@pytest.mark.parametrize(("topic", "agents"), [("tools", ["clerk"]), ("review", ["bug-finder", "style-critic"])])
+def test_every_agent_that_the_manual_has_a_reader_write_is_accepted_with_its_script(
+    topic: str, agents: list[str], tmp_path: Path
+) -> None:
+    write_files(topic, tmp_path)
+    [file] = [file for file in tmp_path.iterdir() if "kind: Agent" in file.read_text()]
+    [source] = read_sources([str(file)], io.BytesIO())
+    manifests, problems = find_agents(source)
+    assert ([one.metadata.name for one in manifests], problems) == (agents, [])
 
 
 @pytest.mark.parametrize(("topic", "line", "shown"), COMMANDS)

@@ -30,18 +30,18 @@ def describe_waits(waits: Waits) -> Sequence[str]:
 
 
 def describe_listening(listenings: Sequence[Listening]) -> str:
-    """What is waited for, as a sentence: `/do/0/review listens for events of type review.decided`.
+    """What is waited for, as a sentence: `approval listens for review.decided events`.
 
     Where all such events are alike, it says what they must have: ` whose data.pr is 17`.
     """
     keys = dict.fromkeys(one.key for one in listenings)
-    types = sorted({query.type or "any" for one in listenings for query in one.queries})
+    types = sorted({query.type or "any" for one in listenings for query in one.queries}) or ["any"]
     shown = ", ".join(types[:TYPES_SHOWN]) + (f" and {len(types) - TYPES_SHOWN} more" if types[TYPES_SHOWN:] else "")
-    named = "any events" if types == ["any"] else f"events of type {shown}"
     others = f" and {len(keys) - 1} other tasks" if len(keys) > 1 else ""
     queries = {query for one in listenings for query in one.queries}
     conditions = _describe_conditions(next(iter(queries))) if len(queries) == 1 else ""
-    return f"{next(iter(keys), 'it')}{others} listen{'' if others else 's'} for {named}{conditions}"
+    task = next(iter(keys), "it").rpartition("/")[2]
+    return f"{task}{others} listen{'' if others else 's'} for {shown} events{conditions}"
 
 
 def _describe_conditions(query: EventQuery) -> str:

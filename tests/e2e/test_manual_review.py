@@ -44,7 +44,7 @@ def test_the_review_of_the_manual_goes_on_without_its_runner_and_is_decided_by_a
     for id_ in (approved, denied):
         wait_until(lambda id_=id_: _waits_for(stack, id_) == "event", within_s=120)  # type: ignore[misc]
     cause = stack.json("executions", "get", denied)["status"]["waiting"]["cause"]
-    assert cause == f"/do/1/approval listens for events of type review.decided whose data.execution is {denied}"
+    assert cause == f"approval listens for review.decided events whose data.execution is {denied}"
 
     _decide(stack, denied, verdict="no", reason="it divides by zero")
     seen = stack("executions", "watch", denied)

@@ -479,7 +479,7 @@ def test_it_listens_without_a_slot_and_publishes_once_whatever_ends_its_attempts
     assert question["type"] == "question"
     wait = row.waits[-1]
     assert (wait.wait_for, wait.delay_s is not None and wait.delay_s <= 3600) == (WaitFor.EVENT, True)
-    assert wait.cause == "/do/2/answers listens for events of type answer whose data.n is 1", "the question is there"
+    assert wait.cause == "answers listens for answer events whose data.n is 1", "the question is there"
     [listener] = wait.listening
     assert (listener.after, [(place.path, place.text) for place in listener.queries[0].equals]) == (
         1,

@@ -13,6 +13,8 @@ from typing import Protocol
 SKEW_MAX = timedelta(seconds=2)
 """A moment that lies further ahead than this was written while a clock was wrong: two good clocks differ by less."""
 
+CLOCKS_APART = timedelta(minutes=1)
+"""A row's time that is ahead by no more is right: clocks are corrected a little, and those of servers differ."""
 
 JUMP_LOOK_S = 1.0
 READING_MAX_S = 0.1

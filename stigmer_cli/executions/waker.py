@@ -28,11 +28,17 @@ class Waker:
         self._clock = clock
         self._woken = woken
         self._nudged = asyncio.Event()
+        self._is_clock_new = True
         store.waits.on_timer = store.cloud_events.on_due = self.nudge
 
     def nudge(self) -> None:
-        """Something waits for a time since now, or the clock was set: look now."""
+        """Something waits for a time since now: look now."""
         self._nudged.set()
+
+    def notice_clock(self) -> None:
+        """The clock was set: look now, also for waits that began ahead of it."""
+        self._is_clock_new = True
+        self.nudge()
 
     async def run(self) -> None:
         """Wake for ever; raises what the store raises."""
@@ -43,6 +49,10 @@ class Waker:
 
     async def run_once(self) -> int:
         """Wake what is due, up to `BATCH`; how many were found."""
+        if self._is_clock_new:
+            self._is_clock_new = bool(corrected := await self._store.waits.correct_times())
+            if corrected:
+                log.info("waits_corrected", number=corrected)
         due = await self._store.waits.find_due(self._clock.now(), limit=BATCH)
         woken = [id_ for id_ in due if await self._store.waits.wake(id_)]
         if woken:

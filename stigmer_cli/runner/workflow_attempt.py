@@ -238,7 +238,7 @@ class WorkflowAttempt:
         now_ms = self._world.now_ms()
         until_ms = min(waits.until_ms, now_ms + int(DELAY_MAX_S * 1_000))
         timer, name = name_timer(waits.key, until_ms), waits.key.rpartition("/")[2]
-        moment = iso(datetime.fromtimestamp(waits.until_ms / 1_000, UTC))
+        moment = iso(datetime.fromtimestamp((waits.until_ms - self._world.ahead_ms) / 1_000, UTC))
         return Wait(
             wait_for=word,
             cause=to_cause(said or f"{waits.key} waits until {moment}"),

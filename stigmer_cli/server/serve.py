@@ -256,7 +256,7 @@ class _Server:
         self.connection.hurry()
         self.dispatcher.nudge()
         self.canceller.nudge()
-        self.waker.nudge()
+        self.waker.notice_clock()
         self.scheduler.nudge()
         self.reconciler.hurry()
 

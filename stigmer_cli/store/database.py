@@ -46,6 +46,7 @@ STANDING = tuple(
         "attention_code",
         "waiting_for",
         "waiting_step",
+        "waiting_since",
         "waiting_until",
         "cancel_requested_at",
         "queue_reason",

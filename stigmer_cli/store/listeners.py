@@ -116,7 +116,7 @@ async def wake_listeners(writing: Writing, store: StoreId, events: Sequence[Clou
     for start in range(0, len(later), CHUNK):
         chunk = later[start : start + CHUNK]
         await writing.connection.execute(statements.select_and_lock((), ()), {"ids": chunk})
-        await writing.connection.execute(_DUE.values(waiting_until=writing.now), {"ids": chunk})
+        await writing.connection.execute(_DUE.values(waiting_until=writing.now, waiting_step=None), {"ids": chunk})
     for start in range(0, len(ids), CHUNK):
         await writing.connection.execute(_FORGET, {"ids": ids[start : start + CHUNK]})
     return bool(later)

@@ -8,12 +8,13 @@ that nobody could see to is made up for by one execution, however many of them w
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy import BindParameter, Integer, RowMapping, bindparam, delete, func, insert, or_, select, update
 from ulid import ULID
 
+from stigmer_cli.clock import CLOCKS_APART
 from stigmer_cli.domain.event import CloudEvent, identify_event, read_event
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import PREFIXES, AgentId, ExecutionId, Kind, StoreId
@@ -34,9 +35,6 @@ STARTS_MAX = 500
 """Executions that the events of one request start: nobody else writes meanwhile."""
 
 FEWER = "send fewer events in one request, or pause some workflows: stigmer schedules list"
-CLOCKS_APART = timedelta(minutes=1)
-"""A time that is later than it should be by no more is right: clocks are corrected a little, and servers differ."""
-
 log = structlog.get_logger()
 
 _OF = schedules.c

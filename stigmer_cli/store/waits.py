@@ -5,15 +5,19 @@ event  ──▶ one that it listens for has come in: the next epoch is in the q
 decide ──▶ the last open call of a wait is decided: the next epoch is in the queue, in the same commit
 end    ──▶ an execution that it waits for has ended: the same, in the commit of that end
 wake   ──▶ the time has come: the same
+
+A wait that began ahead of now was written before the clock was set back. `correct_times` has it begin now, so that it
+lasts as long as it was meant to, and not as long as the clock was wrong in addition.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import BindParameter, Integer, RowMapping, bindparam, func, select
+from sqlalchemy import BindParameter, Integer, RowMapping, bindparam, func, select, update
 
 from stigmer_cli.api.decisions import DecideOutcome
+from stigmer_cli.clock import CLOCKS_APART
 from stigmer_cli.domain.execution import EventType, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
@@ -41,11 +45,17 @@ _DUE = (
     .order_by(_ROW.waiting_until, _ROW.id)
     .limit(bindparam("limit", type_=Integer))
 )
+_AHEAD = (
+    by_index(select(_ROW.id), "ix_executions_wakes")
+    .where(WAKES, _ROW.waiting_since > _NOW)
+    .limit(bindparam("limit", type_=Integer))
+)
+_BEGINS_NOW = update(executions).where(_ROW.id == bindparam("of_id"))
 _NEXT_DUE = by_index(select(func.min(_ROW.waiting_until)), "ix_executions_wakes").where(WAKES)
 
 TIME_IS_UP = "the time that it waited for has come"
-EARLY_MS = 1_000
-"""How much earlier by the clock of the store a timer counts as over: the runner that made its key has another one."""
+CORRECTED_MAX = 200
+"""Waits that one pass has begin anew."""
 
 DECIDED = "what it waited for is decided"
 
@@ -199,6 +209,24 @@ class WaitTable:
             return found
 
     @whole
+    async def correct_times(self) -> int:
+        """Have waits that began ahead of now begin now, up to `CORRECTED_MAX`; returns how many did."""
+        ahead_of = self._database.clock.now() + CLOCKS_APART
+        async with self._database.reading() as connection:
+            ahead = list(await connection.scalars(_AHEAD, {"now": ahead_of, "limit": CORRECTED_MAX}))
+        corrected = 0
+        for id_ in ahead:
+            async with self._database.writing() as writing:
+                row = await writing.lock_row(id_)
+                if row is None or row["waiting_until"] is None or row["waiting_since"] <= writing.now:
+                    continue
+                left = row["waiting_until"] - row["waiting_since"]
+                values = {"of_id": id_, "waiting_since": writing.now, "waiting_until": writing.now + left}
+                await writing.connection.execute(_BEGINS_NOW, values)
+                corrected += 1
+        return corrected
+
+    @whole
     async def wake(self, execution_id: ExecutionId) -> bool:
         """End a wait whose time has come, and record its timer as done; False if there is none."""
         async with self._database.writing() as writing:
@@ -207,18 +235,10 @@ class WaitTable:
             if row is None or until is None or until > writing.now:
                 return False
             timer = await find_by_key(writing, execution_id, row["waiting_step"]) if row["waiting_step"] else None
-            if timer is not None and timer["state"] == StepState.BEGUN and _is_over(row, writing.now):
+            if timer is not None and timer["state"] == StepState.BEGUN:
                 await write_end(writing, timer, StepEnd(state=StepState.DONE, result="null"))
             woken = transitions.wake(self._store, TIME_IS_UP, epoch=row["epoch"], now=writing.now)
             return bool(await writing.change(execution_id, woken))
-
-
-def _is_over(row: RowMapping, now: datetime) -> bool:
-    """Whether the own time of its timer has come, which the key ends with: an event may end the wait earlier."""
-    due_ms = row["waiting_step"].rpartition("/timer/")[2]
-    if row["waiting_for"] != WaitFor.EVENT or not due_ms.isdecimal():
-        return True
-    return int(due_ms) <= now.timestamp() * 1_000 + EARLY_MS
 
 
 def _asks(row: RowMapping) -> bool:

@@ -174,6 +174,10 @@ class World(Protocol):
         """Return once it is `until_ms`, or raise Waits."""
         ...
 
+    async def has_passed(self, key: str, until_ms: int) -> bool:
+        """Whether a wait of `key` until then is over."""
+        ...
+
     async def read_events(self, listening: Listening) -> FoundEvents:
         """A page of the events that are there."""
         ...

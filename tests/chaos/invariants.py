@@ -228,8 +228,6 @@ def _judge_end(
     key, id_, status = wanted.key, row.metadata.id, row.status
     if is_paused(row):
         _judge_pause(judgement, wanted, row)
-    elif status.waiting is not None and status.waiting.until is not None and excuse.late:
-        judgement.shown[key] = f"{id_} waits by a clock that was set: {status.waiting.cause}"
     elif not is_settled(row):
         judgement.stuck[key] = f"{id_} is still {status.phase}: {status.dispatch}"
     elif status.attention is not None:

@@ -1,5 +1,6 @@
 """A stack in which the wall clock of one part is wrong, or is set while everything runs."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -65,3 +66,38 @@ def test_a_part_whose_clock_is_set_says_so_and_works_on(stigmer: Stigmer, clocks
         stigmer.ok("run", "greeter", "hello", "--timeout", "10")
         wait_until(partial(has_said_so, times), within_s=5)
     assert stigmer.json("status")["state"] == "ready"
+
+
+WAITS = """
+document: {dsl: '1.0.3', namespace: test, name: waits, version: '1.0.0'}
+do:
+  - a: {wait: {seconds: 7}}
+  - b:
+      try:
+        - c: {listen: {to: {one: {with: {type: never}}}}, timeout: {after: {seconds: 7}}}
+      catch: {errors: {with: {status: 408}}, do: [{d: {set: {is: late}}}]}
+"""
+
+
+def test_a_wait_lasts_no_longer_because_the_clock_was_ahead_when_it_began(stigmer: Stigmer, clocks: ClockShim) -> None:
+    stigmer.ok("up")
+    stigmer.ok("apply", "-f", "-", stdin=WAITS)
+    clocks.set("server", HOUR_S)
+    id_ = stigmer.ok("run", "waits", "-d").strip()
+    wait_until(partial(_waits_for, stigmer, id_, "time"), within_s=20)
+    clocks.set("server", 0)
+    wait_until(partial(_says, stigmer, "waits_corrected", 1), within_s=5)
+    clocks.set("server", HOUR_S)
+    wait_until(partial(_waits_for, stigmer, id_, "event"), within_s=20)
+    clocks.set("server", 0)
+    done = stigmer("executions", "watch", id_, timeout_s=40)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"is": "late"}), done.stderr
+
+
+def _waits_for(stigmer: Stigmer, id_: str, word: str) -> bool:
+    waiting = stigmer.json("executions", "get", id_)["status"].get("waiting")
+    return waiting is not None and waiting["for"] == word
+
+
+def _says(stigmer: Stigmer, event: str, times: int) -> bool:
+    return (stigmer.home / "logs" / "server.log").read_text().count(event) == times

@@ -121,6 +121,9 @@ class CutWorld:
             raise Waits(key=key, until_ms=until_ms)
         await asyncio.sleep((until_ms - self.now_ms()) / 1_000)
 
+    async def has_passed(self, key: str, until_ms: int) -> bool:  # noqa: ARG002
+        return until_ms <= self.now_ms()
+
     async def read_events(self, listening: Listening) -> FoundEvents:
         raise NotImplementedError(listening)
 

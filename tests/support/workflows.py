@@ -102,6 +102,9 @@ class MemoryWorld:
         self.waits.append((key, until_ms - self.ms))
         self.ms = until_ms
 
+    async def has_passed(self, key: str, until_ms: int) -> bool:  # noqa: ARG002
+        return until_ms <= self.ms
+
     async def read_events(self, listening: Listening) -> FoundEvents:
         """A page of a few events, so that there are several."""
         after = listening.after or 0

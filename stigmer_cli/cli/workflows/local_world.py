@@ -94,6 +94,10 @@ class LocalWorld:
         finally:
             self._at_work.discard(key)
 
+    async def has_passed(self, key: str, until_ms: int) -> bool:  # noqa: ARG002 - one clock for all keys
+        """Whether it is later."""
+        return until_ms <= self.now_ms()
+
     async def read_events(self, listening: Listening) -> FoundEvents:
         """All that there are."""
         fitting = [

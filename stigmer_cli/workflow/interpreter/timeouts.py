@@ -60,7 +60,10 @@ async def _run_until(run: Run, deadline_ms: int, key: str, body: Body) -> Flow |
         async with timer:
             flow = await body()
     except Waits as waits:
-        raise waits.limit(deadline_ms) from waits
+        limited = waits.limit(deadline_ms)
+        if limited.until_ms == deadline_ms and await run.world.has_passed(limited.key, deadline_ms):
+            return None
+        raise limited from waits
     except TimeoutError:
         if not timer.expired():
             raise

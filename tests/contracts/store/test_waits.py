@@ -296,3 +296,46 @@ async def test_an_event_that_the_waker_passes_on_does_not_end_the_timer_before_i
     assert await store.waits.wake(id_)
     [step] = await store.steps.list(id_, after=0, limit=5)
     assert step.state is StepState.BEGUN
+
+
+async def test_a_wait_that_began_under_a_clock_that_was_ahead_lasts_as_long_as_it_was_meant_to(
+    store: Store, clock: RealSleepClock
+) -> None:
+    clock.set(3_600.0)
+    timed = await waiting(store, LATER)
+    id_, timer = await wait_for_order_or_a_minute(store, clock)
+    clock.set(-3_600.0)
+    untouched = await waiting(store, LATER)
+    assert await store.waits.correct_times() == 2
+    assert await store.waits.correct_times() == 0
+    found = (await store.executions.get(timed)).waiting
+    assert found is not None
+    assert (found.since, found.until) == (clock.now(), clock.now() + timedelta(minutes=1))
+    assert not await store.waits.wake(id_)
+    await clock.advance(60.0)
+    assert set(await store.waits.find_due(clock.now(), limit=5)) == {timed, id_, untouched}
+    assert await store.waits.wake(id_)
+    [step] = await store.steps.list(id_, after=0, limit=5)
+    assert (step.key, step.state) == (timer, StepState.DONE)
+
+
+async def wait_for_order_or_a_minute(store: Store, clock: RealSleepClock) -> tuple[ExecutionId, str]:
+    """The execution, and the key of its timer."""
+    due_ms = int((clock.now() + timedelta(minutes=1)).timestamp() * 1_000)
+    timer = StepDraft(
+        key=f"/do/0/wait/timer/{due_ms}",
+        kind=StepKind.TASK,
+        name="wait",
+        effect=Effect.NONE,
+        nonce="nonce-1",
+        input_hash="h",
+    )
+    wait = WaitReport(
+        wait_for=WaitFor.EVENT,
+        step=timer.key,
+        cause="a minute, or an order",
+        delay_s=60.0,
+        timer=timer,
+        listening=[Listener(queries=[EventQuery(type="order")], after=0)],
+    )
+    return await waiting(store, wait), timer.key

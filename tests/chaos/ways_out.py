@@ -105,7 +105,7 @@ async def _resume_paused(
 
 
 async def _cancel_waiting(harness: Harness, names: Sequence[str], taken: dict[str, int]) -> Mapping[str, str]:
-    """Cancel those that wait by a clock that was set meanwhile, and poison; returns what is wrong, by execution."""
+    """Cancel poison, and what still waits; returns what is wrong, by execution."""
     taken |= {"waiting: cancel": len(names)} if names else {}
     wrong = dict(await _run_command(harness, CANCEL, names))
     phases = {name: (await harness.client.execution(name)).status.phase for name in names}

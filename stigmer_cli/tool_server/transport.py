@@ -1,8 +1,10 @@
 """How a server is reached: a child process with nothing of our environment that was not named, or a URL."""
 
 import asyncio
+import functools
 import logging
 import os
+import ssl
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -57,7 +59,7 @@ def open_transport(
     `note_refusal` is told the status of each answer over HTTP that refuses a request: the library does not tell it.
     """
     if mcp.url is not None:
-        return _open_http(mcp.url, mcp.headers, proxies, silent_s, note_refusal)
+        return _open_http(mcp.url, mcp.headers, environ, proxies, silent_s, note_refusal)
     return _open_child(mcp, environ, say)
 
 
@@ -112,9 +114,30 @@ async def _say_lines(reader: asyncio.StreamReader, say: Say) -> None:
             say(text)
 
 
+def _trusted(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The authorities that a server's certificate may be of, as for models. Raises OSError where they are not there."""
+    try:
+        return _authorities(environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"))
+    except OSError as error:
+        raise OSError(f"what SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}") from error
+
+
+@functools.cache
+def _authorities(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Those of these variables, else the library's own. They are read once, since that takes 20 ms."""
+    from httpx2 import create_ssl_context  # noqa: PLC0415 - as above
+
+    return create_ssl_context(trust_env=True)
+
+
 @asynccontextmanager
 async def _open_http(
-    url: str, headers: Mapping[str, str], proxies: Proxies, silent_s: float, note_refusal: Callable[[int], None]
+    url: str,
+    headers: Mapping[str, str],
+    environ: Mapping[str, str],
+    proxies: Proxies,
+    silent_s: float,
+    note_refusal: Callable[[int], None],
 ) -> "AsyncGenerator[TransportStreams, None]":
     import httpx2  # noqa: PLC0415 - as above
     from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
@@ -130,6 +153,7 @@ async def _open_http(
         timeout=timeout,
         proxy=proxy.url if proxy else None,
         trust_env=False,
+        verify=_trusted(environ) if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         event_hooks={"response": [look]},
     )
     async with client, streamable_http_client(url, http_client=client, max_sse_event_size=EVENT_BYTES_MAX) as streams:

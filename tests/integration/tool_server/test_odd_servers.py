@@ -16,6 +16,7 @@ from stigmer_cli.tool_server.connection import ServerSettings, ToolServer
 from stigmer_cli.tool_server.result import ToolAnswer, ToolServerAway
 from stigmer_cli.tool_server.transport import load_library
 from tests.support.http_tool_server import HttpToolServer
+from tests.support.tls import Authority, door_context, tls_in_front_of
 
 ODD = Path(__file__).parents[2] / "support" / "odd_server.py"
 
@@ -195,3 +196,25 @@ async def test_a_result_over_http_that_is_too_long_is_said_so_to_the_model(
         answer: Any = (await server.call(send, {}, key="key")).wire
     assert answer["isError"]
     assert answer["content"][0]["text"].startswith("the result is too long to be recorded: ")
+
+
+async def test_a_server_with_tls_is_trusted_by_what_the_environment_names(
+    http: HttpToolServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    port = http.server.server_port
+    door = door_context(authority.issue("door", "localhost"))
+    door.set_alpn_protocols(["http/1.1"])
+    async with tls_in_front_of(port, door) as address:
+        mcp = McpBody(url=f"https://{address}/mcp")
+        for named, words in {None: "CERTIFICATE_VERIFY_FAILED", "/nowhere/ca.pem": "SSL_CERT_FILE"}.items():
+            if named:
+                monkeypatch.setenv("SSL_CERT_FILE", named)
+            async with open_server(mcp) as server:
+                with pytest.raises(ToolServerAway, match=words):
+                    await server.list_tools()
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        async with open_server(mcp) as server:
+            [send] = await server.list_tools()
+            await server.call(send, {}, key="key")
+    assert http.calls == 1

@@ -337,7 +337,7 @@ OPTIONS: tuple[Option, ...] = (
         name="tool_silent_for",
         variable="STIGMER_TOOL_SILENT_FOR",
         parse=_span(SPAN_MIN_S, SPAN_MAX_S),
-        about="how long the runner waits for the answer of a tool: 30s, 2m, 1h",
+        about="how long the runner waits for the answer of a tool, and for its server to start: 30s, 2m, 1h",
     ),
     Option(
         name="model_retry_for",

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult, RequestParamsMeta
     from mcp_types import Tool as ListedTool
 
-START_MAX_S = 30.0
-"""A package runner may have to fetch the server first."""
-
 SILENT_S = 120.0
 LEAVE_MAX_S = 10.0
 """How long a server has to end: the library closes its input, then terminates it, then kills it, each after 2 s."""
@@ -42,6 +39,9 @@ TRIES_MAX = 3
 TRY_AGAIN_S = 0.5
 PAGES_MAX = 100
 SAID_CHARS_MAX = 300
+SETTING = "(STIGMER_TOOL_SILENT_FOR)"
+"""Which setting bounds it."""
+
 R = TypeVar("R")
 Ask: TypeAlias = Callable[["Client", Callable[[], None]], Awaitable[R]]
 """Asks a client something; what it calls says that the server was heard of meanwhile."""
@@ -51,13 +51,14 @@ Ask: TypeAlias = Callable[["Client", Callable[[], None]], Awaitable[R]]
 class ServerSettings:
     """What all servers of a runner have in common.
 
-    `environ` is the runner's own environment. `silent_s`: how long a server may take to answer a call. `run`: the
-    folder of the home for what its processes tell each other; None: there is none.
+    `environ` is the runner's own environment. `silent_s`: how long a server may take to answer a call, and,
+    without `start_s`, to start: a package runner may have to fetch it first. `run`: the folder of the home for what its
+    processes tell each other; None: there is none.
     """
 
     environ: Mapping[str, str] = field(default_factory=dict)
     silent_s: float = SILENT_S
-    start_s: float = START_MAX_S
+    start_s: float | None = None
     proxies: Proxies = field(default=NO_PROXIES)
     run: Path | None = None
 
@@ -153,7 +154,7 @@ class ToolServer:
             try:
                 return await self._within(ask, is_once=is_once)
             except ToolServerAway as away:
-                if away.was_sent:
+                if away.was_sent or away.is_slow:
                     raise
                 await self._clock.sleep(TRY_AGAIN_S * number)
         return await self._within(ask, is_once=is_once)
@@ -167,7 +168,7 @@ class ToolServer:
             async with asyncio.timeout(silent_s) as limit:
                 answer = await ask(client, lambda: limit.reschedule(loop.time() + silent_s))
         except TimeoutError:
-            why = f"has not answered for {span(self._settings.silent_s)} (STIGMER_TOOL_SILENT_FOR)"
+            why = f"has not answered for {span(self._settings.silent_s)} {SETTING}"
         except _NotTaken as error:
             why, was_sent = f"refuses it: {error}", False
         except Exception as error:  # noqa: BLE001 - streams, processes and HTTP of the library: each says it otherwise
@@ -243,20 +244,22 @@ class ToolServer:
             if self._client is not None:
                 return self._client
             ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+            start_s, is_slow = self._settings.start_s or self._settings.silent_s, False
             self._leave, self._last_said = asyncio.Event(), ""
             self._owner = self._group.create_task(self._keep(ready, self._leave), name=self.label)
             try:
-                async with asyncio.timeout(self._settings.start_s):
+                async with asyncio.timeout(start_s):
                     self._client = await asyncio.shield(ready)
             except TimeoutError:
-                why = f"has not answered for {span(self._settings.start_s)} since it was started"
+                why = f"has not answered for {span(start_s)} since it was started {SETTING}"
+                is_slow = True
             except Exception as error:  # noqa: BLE001 - as in `_within`
                 why = f"cannot be used: {self._explain(error)}"
             else:
                 return self._client
             ready.cancel()
             await self._disconnect(None)
-            raise ToolServerAway(f"its {self.label} {why}")
+            raise ToolServerAway(f"its {self.label} {why}", is_slow=is_slow)
 
     async def _keep(self, ready: "asyncio.Future[Client]", leave: asyncio.Event) -> None:
         """Keep one connection from its beginning to its end."""

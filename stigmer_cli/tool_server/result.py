@@ -37,11 +37,12 @@ class ToolAnswer:
 class ToolServerAway(Unavailable):
     """A server cannot be started or reached, or does not answer; the message is a sentence that names it.
 
-    `was_sent`: a call may have reached it.
+    `was_sent`: a call may have reached it. `is_slow`: it had as much time to start as it may have.
     """
 
     code = "tool-server-away"
 
-    def __init__(self, message: str, *, was_sent: bool = False) -> None:
+    def __init__(self, message: str, *, was_sent: bool = False, is_slow: bool = False) -> None:
         super().__init__(message)
         self.was_sent = was_sent
+        self.is_slow = is_slow

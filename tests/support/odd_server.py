@@ -162,6 +162,9 @@ def main() -> None:
         sys.exit("no configuration file")
     if "silent" in HABITS:
         time.sleep(600)
+    if "slow-to-start" in HABITS:
+        print("fetching", file=sys.stderr, flush=True)
+        time.sleep(3)
     if "child" in HABITS:
         print(subprocess.Popen(["sleep", "600"]).pid, file=sys.stderr, flush=True)
     if "stubborn" in HABITS:

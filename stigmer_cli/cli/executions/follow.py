@@ -1,11 +1,13 @@
 """Follows one execution to its end, through restarts of the server, as text or as JSON."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
+from stigmer_cli.api.steps import StepBody
 from stigmer_cli.api.waiting import WaitingBody
 from stigmer_cli.cli.execution_reason import describe_reason
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
@@ -13,6 +15,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import StepKind, StepState
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.errors import NotFound, StigmerError, TimedOut, Unavailable
 from stigmer_cli.time_format import span, time_of_day
@@ -85,7 +88,7 @@ class EventPrinter:
                 self.note(GOES_ON if event.type is EventType.RESUMED else WITHDRAWN)
 
     def explain(self, execution: ExecutionResource, *, silent_s: float, model: str = "the model") -> None:
-        """Print why no event has come: it is stuck, which is told once for each class, or `model` is silent."""
+        """Print why no event has come: it is stuck, told once for each class, or a tool or `model` is silent."""
         stuck = execution.stuck
         if self._is_model_busy and (stuck is None or stuck.kind == StuckClass.WAITING_FOR_MODEL):
             return  # the event said why, and when the next try is
@@ -94,7 +97,7 @@ class EventPrinter:
             if execution.spec.workflow_id:
                 return  # its tasks say what it does
             if status.phase is Phase.IN_PROGRESS and status.attempt and status.waiting is None:
-                self._tell(f"waiting for {model}: silent for {span(silent_s)}")
+                self._tell(f"waiting for {_find_silent(status.steps or (), model)}: silent for {span(silent_s)}")
         elif stuck.kind != self._told_stuck:
             self._told_stuck = stuck.kind
             self._out.stream({"stuck": stuck.to_wire()})
@@ -191,6 +194,14 @@ async def _explain_silence(client: Client, execution_id: str, printer: EventPrin
             execution = await client.execution(execution_id)
             model = model or await _find_model(client, execution)
             printer.explain(execution, silent_s=silent_s, model=model)
+
+
+def _find_silent(steps: Sequence[StepBody], model: str) -> str:
+    """Who is to speak next: a tool whose call is recorded as begun, the tools that the last turn called, or `model`."""
+    tools = [step.name for step in steps if step.kind is StepKind.TOOL and step.state is StepState.BEGUN]
+    if tools:
+        return f"the tool {strip_control_sequences(tools[-1])}"
+    return "its tools" if steps and steps[-1].kind is StepKind.TURN else model
 
 
 async def _find_model(client: Client, execution: ExecutionResource) -> str:

@@ -4,11 +4,15 @@ import asyncio
 import json
 import socket
 import stat
+import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.errors import Conflict
+from stigmer_cli.supervisor import launch as launch_module
 from stigmer_cli.supervisor.control import connect
 from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.record import read_record
@@ -53,6 +57,21 @@ async def test_the_state_file_knows_every_process_and_no_secret(tmp_path: Path) 
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_file()]
+
+
+async def test_a_supervisor_that_has_to_wait_for_the_processor_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "python"
+    spin = "import os, sys, time\nwhile time.process_time() < 1.5: pass\nos.execv(sys.argv[1], sys.argv[1:])"
+    slow.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{spin}' {sys.executable} \"$@\"\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(launch_module, "LAUNCH_MAX_S", 1.0)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    async with supervised(folder, child(folder, "a", SLEEP)) as it:
+        await it.says("a")
 
 
 async def test_a_folder_too_deep_for_a_socket_address_works(tmp_path: Path) -> None:

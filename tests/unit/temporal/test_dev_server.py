@@ -118,6 +118,18 @@ def test_a_script_in_front_of_the_binary_is_asked_each_time(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "backups").iterdir()] == ["temporal.db.temporal-version-1.8.0"]
 
 
+def test_a_binary_that_a_busy_machine_holds_up_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dev_server, "VERSION_MAX_S", 0.2)
+    binary = tmp_path / "temporal"
+    binary.write_text("#!/bin/sh\nexec sleep 10\n")
+    binary.chmod(0o755)
+    with pytest.raises(MachineError, match=r"--version has not answered for 0.2s: the machine is busy") as caught:
+        prepare_file(tmp_path / "t.db", binary, tmp_path)
+    assert caught.value.hint == "stigmer up"
+
+
 def test_a_binary_that_does_not_run_says_so(tmp_path: Path) -> None:
     binary = tmp_path / "temporal"
     binary.write_text("#!/bin/sh\nexit 3\n")

@@ -7,11 +7,13 @@ import pytest
 
 from stigmer_cli.api.execution_body import execution_resource
 from stigmer_cli.api.resources import EventBody
+from stigmer_cli.api.steps import StepBody
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.cli.executions.follow import EventPrinter
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.domain.execution import EventType, ModelWait
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import Effect, StepKind, StepState
 from stigmer_cli.time_format import time_of_day
 from tests.support.execution_rows import row
 from tests.support.fakes import START
@@ -86,6 +88,39 @@ def test_a_silent_model_is_told_and_a_stuck_execution_once_for_each_class(capsys
         "lost: Temporal has no workflow",
         "hint: stigmer executions reconcile",
     ]
+
+
+def test_a_silent_tool_is_told_and_not_its_model(capsys: pytest.CaptureFixture[str]) -> None:
+    running = execution_resource(
+        replace(row(Phase.IN_PROGRESS, submitted_s_ago=9), claimed_by="runner/1", claimed_attempt=1, started_at=START)
+    )
+    printer = EventPrinter(Output())
+    steps = [_step(1, StepKind.TURN), _step(2, StepKind.TOOL, StepState.BEGUN), _step(3, StepKind.TOOL)]
+    for number in (1, 2, 3):
+        shown = running.status.model_copy(update={"steps": steps[:number]})
+        printer.explain(running.model_copy(update={"status": shown}), silent_s=12.0, model="openai:gpt-5")
+    ended = [_step(1, StepKind.TURN), _step(2, StepKind.TOOL)]
+    shown = running.status.model_copy(update={"steps": ended})
+    printer.explain(running.model_copy(update={"status": shown}), silent_s=24.0, model="openai:gpt-5")
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting for its tools: silent for 12s",
+        "waiting for the tool send: silent for 12s",
+        "waiting for the tool send: silent for 12s",
+        "waiting for openai:gpt-5: silent for 24s",
+    ]
+
+
+def _step(number: int, kind: StepKind, state: StepState = StepState.DONE) -> StepBody:
+    return StepBody(
+        number=number,
+        key=f"/{number}",
+        kind=kind,
+        name="send",
+        state=state,
+        effect=Effect.ONCE,
+        attempts=1,
+        started_at=START,
+    )
 
 
 def _busy(seq: int, *, broke_off: bool = False) -> EventBody:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from stigmer_cli.api.now_header import NOW_HEADER
 from stigmer_cli.api.query import Parameters
-from stigmer_cli.errors import OperationFailed, ServerUnavailable
+from stigmer_cli.errors import OperationFailed, RequestError, ServerUnavailable
 from stigmer_cli.http_failures import BEFORE_REQUEST, cause_of, failure_of
 from stigmer_cli.server_proof import Token
 from stigmer_cli.tls.link import Link
@@ -108,7 +108,10 @@ class HttpCalls:
         query: Parameters | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> B:
-        content = body.model_dump_json(by_alias=True).encode()
+        try:
+            content = body.model_dump_json(by_alias=True).encode()
+        except ValueError as error:  # nested too deeply, or with half a character
+            raise RequestError(f"the request cannot be written as JSON: {error}") from error
         headers = {"Content-Type": "application/json", **(headers or {})}
         return await self._parse(await self._send("POST", path, query=query, content=content, headers=headers), kind)
 

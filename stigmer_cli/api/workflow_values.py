@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 from pydantic_core import from_json
 
+from stigmer_cli.domain.event import is_deeper
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.json_text import read_whole
@@ -12,16 +13,21 @@ from stigmer_cli.json_text import read_whole
 LISTED_CHARS_MAX = 10_000
 """A list leaves a longer input or output of a workflow out: a page of them would be hundreds of megabytes."""
 
+SHOWN_DEPTH_MAX = 128
 ERROR_TYPES = "https://open-workflow-specification.org/spec/1.0.0/errors/"
 """Where the specification keeps its types of errors."""
 
 
 def parse_kept(text: str | None) -> JsonValue:
-    """The value in `text`, which the store keeps; None for None."""
+    """The value in `text`, which the store keeps; None for None.
+
+    Earlier versions kept half characters, and what is nested too deeply to be sent: that is shown as its text.
+    """
     try:
         value: JsonValue = None if text is None else from_json(text)
-    except ValueError:  # with half a character, which earlier versions kept escaped
+    except ValueError:
         value = read_whole(text or "")
+        return text if is_deeper(value, SHOWN_DEPTH_MAX) else value
     return value
 
 

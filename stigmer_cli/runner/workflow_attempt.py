@@ -16,6 +16,7 @@ from stigmer_cli.api.reports import OUTPUT_MAX, Work
 from stigmer_cli.api.tasks import TaskReportBody, TasksReport, WorkflowWork
 from stigmer_cli.api.waiting import CHILDREN_MAX, DELAY_MAX_S
 from stigmer_cli.clock import Clock, iso
+from stigmer_cli.domain.event import is_deeper
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import Effect
@@ -49,6 +50,9 @@ ERROR_FIELDS_CHARS_MAX = 16_000
 """How much JSON text the fields of an error may be; of longer ones only those of the specification are told, cut."""
 
 FIELDS_DEPTH_MAX = 60
+OUTPUT_DEPTH_MAX = 128
+"""Whoever asks for an execution gets its output within a JSON object, and pydantic writes and reads some 200 levels."""
+
 """How deep the fields of an error may be nested: a little less than a whole request may be."""
 
 STANDARD_FIELDS = ("type", "status", "title", "detail", "instance")
@@ -334,11 +338,14 @@ def _list_texts(value: Json) -> Iterator[str]:
 
 
 def _write_output(output: Json) -> str:
-    """The output as it is kept: JSON text without secrets. Raises WorkflowError where that is too long."""
+    """The output as it is kept: JSON text without secrets. Raises WorkflowError where that is too long, or too deep."""
     try:
         text = dump_json(output)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise make_error(ErrorType.RUNTIME, f"the output of the workflow is no JSON: {error}") from error
+    if text.count("[") + text.count("{") > OUTPUT_DEPTH_MAX and is_deeper(output, OUTPUT_DEPTH_MAX):
+        detail = f"the output of the workflow is nested deeper than {OUTPUT_DEPTH_MAX} levels"
+        raise make_error(ErrorType.RUNTIME, detail)
     if (length := len(text.encode())) <= OUTPUT_MAX:  # a request is limited in bytes
         text = DELIVERED.redact_json(text)
         length = len(text.encode())

@@ -40,6 +40,11 @@ def test_what_a_store_has_kept_of_half_a_character_is_shown() -> None:
     assert parse_kept('{"a": "cut \\ud83d"}') == {"a": "cut ?"}
 
 
+def test_what_a_store_has_kept_too_deep_to_be_sent_is_shown_as_text() -> None:
+    deep = "[" * 300 + "]" * 300
+    assert parse_kept(deep) == deep
+
+
 def test_what_is_nested_too_deeply_is_no_json() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         read_whole("[" * 100_000)

@@ -454,6 +454,14 @@ def test_an_attempt_that_counts_no_more_ends_without_a_report() -> None:
     assert (runner.row.phase, runner.row.finishes) == (Phase.IN_PROGRESS, 0)
 
 
+def test_an_output_that_nobody_could_read_fails_the_execution_and_one_of_that_depth_does_not() -> None:
+    document = "do: [{a: {set: '${ reduce range(.n) as $i (1; [.]) }'}}]"
+    row = play(Runner(document, {"n": 129}), None).row
+    reason = "Runtime Error (500): the output of the workflow is nested deeper than 128 levels"
+    assert (row.phase, row.error) == (Phase.FAILED, reason)
+    assert play(Runner(document, {"n": 128}), None).row.phase is Phase.COMPLETED
+
+
 @pytest.mark.parametrize(
     ("output", "reason"),
     [("é" * 4_000_000, "the output of the workflow is too long: 8,000,002 bytes as JSON, of 8,000,000")],

@@ -49,17 +49,20 @@ async def follow_until_stopped(
 
 @contextlib.contextmanager
 def call_on_signals(act: Callable[[], object]) -> Iterator[None]:
-    """A context in which Ctrl-C, SIGTERM and a closed terminal call `act`; after it they do what they did before."""
+    """A context in which Ctrl-C, SIGTERM and a closed terminal call `act`; after it they do what they did before.
+
+    What the event loop was to call before is lost.
+    """
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in ENDINGS}
+    before = {number: signal.getsignal(number) for number in ENDINGS if not loop.remove_signal_handler(number)}
     for number in ENDINGS:
         loop.add_signal_handler(number, act)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number in ENDINGS:
             loop.remove_signal_handler(number)
-            if handler is not None:
+            if (handler := before.get(number)) is not None:
                 signal.signal(number, handler)
 
 

@@ -5,6 +5,7 @@ without the lock, so that `down` can interrupt it; of fifty concurrent calls one
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,6 @@ from stigmer_cli.clock import Clock, iso
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut, reason_of
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.stack.attach import cancelled_by_signals
 from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK
@@ -89,7 +89,8 @@ class Progress(Protocol):
 class UpContext:
     """The surroundings of `up`: the clock, the environment of the children, the builder of the parts.
 
-    `tell` is called with a line for each setting that a part is given differently from its last start.
+    `tell` is called with a line for each setting that a part is given differently from its last start, and
+    `while_launching` is entered while a supervisor is launched.
     """
 
     clock: Clock
@@ -97,6 +98,7 @@ class UpContext:
     build: PartsBuilder = build_parts
     tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
     claims: PortClaims = field(default_factory=PortClaims, repr=False)
+    while_launching: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False)
 
     def tell_changes(self, changes: Sequence[Difference] | None) -> tuple[Difference, ...]:
         """Call `tell` for each of `changes` and return them; None: the supervisor is too old to take any."""
@@ -283,7 +285,7 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
         opening.write()
         request_at_start(home, options)
         spec, keeps = supervisor_spec(settings, children), around.claims.descriptors
-        with cancelled_by_signals():
+        with around.while_launching():
             own = await launch(spec, environ=around.environ, clock=clock, keeps=keeps)
     except Conflict as error:
         opening.take_back()

@@ -190,17 +190,16 @@ class Journal:
 
     async def cut_off(self, keys: Sequence[str], failure: StepFailed) -> None:
         """Record `failure` for steps in the air at or below `keys`, which nobody comes to again. Raises Superseded."""
-        if not self._may_be_in_the_air:  # none is left that an earlier attempt began
+        if not self._may_be_in_the_air:
             return
-        attempt = self._attempt
         request = CutOffRequest(
-            epoch=attempt.epoch,
-            run=attempt.run,
-            attempt=attempt.number,
+            epoch=self._attempt.epoch,
+            run=self._attempt.run,
+            attempt=self._attempt.number,
             below=list(keys),
             end=_end_of_failure(failure),
         )
-        told = await self._reporter.ask_its_own(lambda reports: reports.cut_off_steps(attempt.execution, request))
+        told = await self._reporter.ask_its_own(lambda reports: reports.cut_off_steps(self._attempt.execution, request))
         if not told.taken:
             raise Superseded
         self._may_be_in_the_air = told.left > 0
@@ -237,11 +236,14 @@ class Journal:
 
     async def _record_cut_off(self, draft: StepDraftBody, failure: StepFailed) -> None:
         """Record `failure` for a step that is not recorded: nobody will perform it again, or has to decide about it."""
+        is_told = False
         with suppress(StigmerError, Superseded, TimeoutError):
             async with asyncio.timeout(CUT_OFF_S):
                 # Its beginning may be on its way to the server still: said twice, it counts once.
                 if (await self._begin(draft)).answer is BeginAnswer.GO:
                     await self._finish(draft, _end_of_failure(failure))
+                is_told = True
+        self._may_be_in_the_air |= not is_told
 
     async def _perform(self, draft: StepDraftBody, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
         began_s = self._clock_and_rng.clock.monotonic()

@@ -140,7 +140,7 @@ class Journal(Protocol):
         ...
 
     async def cut_off(self, keys: Sequence[str]) -> None:
-        """What an earlier attempt began at or below `keys`, and did not record, failed: nobody goes on with it."""
+        """What was begun at or below `keys`, and is not recorded, failed: nobody goes on with it."""
         ...
 
 

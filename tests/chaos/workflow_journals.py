@@ -53,7 +53,9 @@ def _wrong_call(
             return f"{key} ({call.tool}, once) has {len(steps)} steps"
         if lines and not steps and not is_repeated:  # one that nobody has to perform again leaves no step
             return f"{key} ({call.tool}, once) took effect, and never began"
-    wrong = next((words for step in steps if (words := _wrong_step(journal, key, step, call))), "")
+    wrong = next(
+        (words for step in steps if (words := _wrong_step(journal, key, step, call, is_completed=is_completed))), ""
+    )
     if wrong or not is_completed or call.is_optional:
         return wrong
     if call.effect is Effect.ONCE:
@@ -62,13 +64,15 @@ def _wrong_call(
     return "" if len(done) == 1 else f"it is COMPLETED, and {key} succeeded {len(done)} times"
 
 
-def _wrong_step(journal: Journal, key: str, step: StepContentsBody, call: WorkflowCall) -> str:
+def _wrong_step(journal: Journal, key: str, step: StepContentsBody, call: WorkflowCall, *, is_completed: bool) -> str:
     if (step.name, step.effect) != (call.name, call.effect):
         return f"{step.key} is {step.name} ({step.effect}), not {call.name} ({call.effect})"
     if step.state is StepState.DONE and not journal.lines(key):
         return f"{step.key} is DONE, and took no effect"
     if step.state is StepState.DONE and call.answer not in (journal.results.get(step.key) or ""):
         return f"{step.key} is DONE with the result of another call: {journal.results.get(step.key)}"
+    if is_completed and step.state is StepState.BEGUN and call.effect is Effect.ONCE:
+        return f"it is COMPLETED, and {step.key} is BEGUN"
     if step.state is StepState.FAILED and not call.is_tried:
         return f"{step.key} is FAILED: {step.error}"
     if step.state is StepState.UNKNOWN and call.effect is not Effect.ONCE:

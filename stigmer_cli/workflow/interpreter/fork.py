@@ -144,9 +144,10 @@ async def _run_until(
                     await _decide(run, visit, word, decided.number)
             for task in waiting:
                 task.cancel()
-    for branch in branches:
-        if branch.failure is not None:
-            raise branch.failure
+    if (failure := next((branch.failure for branch in branches if branch.failure), None)) is not None:
+        raise failure
+    if decided is not None:
+        await run.cut_off([branch.key for branch in branches if branch is not decided])
     return decided
 
 

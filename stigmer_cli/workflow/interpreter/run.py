@@ -146,7 +146,7 @@ class Run:
         return await self.world.journal.find(shorten_key(key))
 
     async def cut_off(self, keys: Sequence[str]) -> None:
-        """The workflow leaves the tasks at or below `keys`, which an earlier attempt may have begun."""
+        """The workflow leaves the tasks at or below `keys`, of which some may have begun and not told their end."""
         if known := [key for key in keys if len(key) <= KEY_MAX]:  # of a longer one no key of a step tells
             await self.world.journal.cut_off(known)
 

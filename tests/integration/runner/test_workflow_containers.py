@@ -40,7 +40,8 @@ match words[0]:
         process = subprocess.Popen(
             [words[image - 1], *words[image + 1:]], env=env, start_new_session=True, stdout=-1, stderr=-1
         )
-        (kept / f"{{name}}.container").write_text(f"{{process.pid}} {{' '.join(words)}}")
+        (kept / f"{{name}}.new").write_text(f"{{process.pid}} {{' '.join(words)}}")
+        (kept / f"{{name}}.new").rename(kept / f"{{name}}.container")
         for stream, text in zip((sys.stdout, sys.stderr), process.communicate()):
             stream.write(text.decode())
         sys.exit(process.returncode)

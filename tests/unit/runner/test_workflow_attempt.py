@@ -5,14 +5,16 @@ import json
 import random
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
+from stigmer_cli.api.steps import StepDraftBody
 from stigmer_cli.api.tasks import TasksReport
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import Effect, StepState
 from stigmer_cli.domain.waiting import WaitFor
-from stigmer_cli.errors import RequestError
+from stigmer_cli.errors import RequestError, ServerUnavailable
 from stigmer_cli.runner.attempt import AttemptRunner
 from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.model_retry import ModelRetry
@@ -216,11 +218,36 @@ do:
     slow = runner.row.journal["/do/0/race/fork/branches/0/slow"]
     cut_off = (slow.state, slow.error, slow.result)
     slow.state, slow.error, slow.result = StepState.BEGUN, None, None  # as it was when the race was decided
+    runner.reports.cut_offs = 0
     play(runner, None)
     assert (slow.state, slow.error, slow.result) == cut_off
     assert slow.state is StepState.FAILED
     assert (runner.service.asked, runner.row.phase) == ([1, 2, 3, 4, 4], Phase.COMPLETED)
     assert runner.reports.cut_offs == 1, "nothing else is in the air: the second race need not be told of"
+
+
+def test_what_could_not_be_recorded_as_cut_off_at_once_is_recorded_once_the_server_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = """
+do:
+  - race:
+      fork:
+        compete: true
+        branches: [{slow: {call: agent, with: {n: 1, takes: 60}}}, {fast: {call: agent, with: {n: 2, takes: 3}}}]
+"""
+    runner = Runner(text)
+    finish = runner.reports.finish_step
+
+    async def finish_but(execution: str, *, step: StepDraftBody, **told: Any) -> bool:
+        if step.key.endswith("/slow"):
+            raise ServerUnavailable("away")
+        return await finish(execution, step=step, **told)
+
+    monkeypatch.setattr(runner.reports, "finish_step", finish_but)
+    play(runner, None)
+    assert runner.row.journal["/do/0/race/fork/branches/0/slow"].state is StepState.FAILED
+    assert (runner.row.phase, runner.reports.cut_offs) == (Phase.COMPLETED, 1)
 
 
 def test_a_call_whose_time_ran_out_while_nobody_performed_it_is_recorded_as_failed() -> None:

@@ -19,7 +19,7 @@ class SecretRequest(Asked):
 
 
 class SecretItem(Sent):
-    """A secret without its value; `used_by` are the agents that refer to it."""
+    """A secret without its value; `used_by` are the agents and workflows that refer to it."""
 
     name: str
     created_at: Moment

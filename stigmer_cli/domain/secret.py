@@ -1,7 +1,7 @@
 """Secrets by name: what a name and a value may be, and the references `${secrets.NAME}` in a text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,10 @@ _REFERENCE = re.compile(r"\$\{secrets\.([^{}]*)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """A secret as it may be shown: without its value. `users` are the agents that refer to it, by slug."""
+    """A secret as it may be shown: without its value.
+
+    `users` are what refers to it: agents by their slugs, and workflows as `workflow/NAMESPACE/NAME`.
+    """
 
     name: str
     created_at: datetime
@@ -55,6 +58,13 @@ def find_value_problem(value: str) -> str:
 def find_references(text: str) -> frozenset[str]:
     """The names in the references of `text`, valid or not."""
     return frozenset(_REFERENCE.findall(text))
+
+
+def list_names(document: object) -> Sequence[str]:
+    """The secrets that a document of the DSL names in `use.secrets`."""
+    use = document.get("use") if isinstance(document, Mapping) else None
+    names = use.get("secrets") if isinstance(use, Mapping) else None
+    return [str(name) for name in names or ()]
 
 
 def fill_references(text: str, values: Mapping[str, str]) -> str:

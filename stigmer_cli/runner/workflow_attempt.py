@@ -19,6 +19,7 @@ from stigmer_cli.clock import Clock, iso
 from stigmer_cli.domain.event import is_deeper
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.secret import list_names
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import Unavailable
@@ -159,7 +160,7 @@ class WorkflowAttempt:
             cut_off=self._state.describe_cut_off,
             begins={Effect.ONCE},  # what is performed is seen by its task: a request less for each call
         )
-        has_secrets = bool(_list_secrets(self._given.document))
+        has_secrets = bool(list_names(self._given.document))
         self._journal = WorkflowJournal(steps, self._state, self._secrets if has_secrets else None)
         self._world = RunnerWorld(
             self._journal,
@@ -256,7 +257,7 @@ class WorkflowAttempt:
 
     async def _read_secrets(self) -> Mapping[str, Json]:
         """The secrets that the document names, as far as there are such. Raises WorkflowError."""
-        names = _list_secrets(self._given.document)
+        names = list_names(self._given.document)
         if not names:
             return {}
         try:
@@ -305,12 +306,6 @@ class WorkflowAttempt:
         except ReportRefused as error:  # tasks are shown: nothing depends on them
             structlog.get_logger().warning("tasks_refused", tasks=len(tasks), cause=error.message)
             return True
-
-
-def _list_secrets(document: object) -> Sequence[str]:
-    use = document.get("use") if isinstance(document, Mapping) else None
-    names = use.get("secrets") if isinstance(use, Mapping) else None
-    return [str(name) for name in names or ()]
 
 
 def _parse_secret(text: str) -> Json:

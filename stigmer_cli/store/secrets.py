@@ -3,6 +3,7 @@
 All secrets of a store have one key, which each row names. A server with another key can delete secrets, not add one.
 """
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,15 +11,15 @@ from datetime import datetime
 from sqlalchemy import RowMapping, Text, bindparam, delete, func, or_, select, type_coerce, update
 
 from stigmer_cli.domain.model_provider import PROVIDERS, find_provider
-from stigmer_cli.domain.secret import SECRETS_MAX, Secret, find_references
+from stigmer_cli.domain.secret import SECRETS_MAX, Secret, find_references, list_names
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, Writing, whole
-from stigmer_cli.store.tables import agents, meta, secrets
+from stigmer_cli.store.tables import agents, meta, secrets, workflow_versions, workflows
 
 USERS_MAX = 1_000
-"""How many agents are looked through for references."""
+"""How many agents, and how many workflows, are looked through for references."""
 
 _LOCK = select(meta.c.key).order_by(meta.c.key).limit(1).with_for_update()
 _BY_NAME = select(secrets).where(secrets.c.name == bindparam("name"))
@@ -33,6 +34,14 @@ _USERS = (
     .order_by(agents.c.slug)
     .limit(USERS_MAX)
 )
+_WORKFLOW_USERS = (
+    select(workflows.c.namespace, workflows.c.name, workflows.c.version_id)
+    .join(workflow_versions, workflow_versions.c.id == workflows.c.version_id)
+    .where(workflow_versions.c.document.contains('"secrets"', autoescape=True))
+    .order_by(workflows.c.name, workflows.c.namespace)
+    .limit(USERS_MAX)
+)
+_DOCUMENT = select(workflow_versions.c.document).where(workflow_versions.c.id == bindparam("id"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +71,7 @@ class SecretTable:
 
     @whole
     async def list(self) -> Sequence[Secret]:
-        """All secrets by name, with the agents that refer to them."""
+        """All secrets by name, with the agents and workflows that refer to them."""
         async with self._database.reading() as connection:
             found = (await connection.execute(select(secrets).order_by(secrets.c.name))).mappings().all()
             users = await _read_users(connection)
@@ -70,7 +79,7 @@ class SecretTable:
 
     @whole
     async def get(self, name: str) -> Secret:
-        """One secret with the agents that refer to it; raises NotFound."""
+        """One secret with the agents and workflows that refer to it; raises NotFound."""
         async with self._database.reading() as connection:
             return _secret_of(await _find(connection, name), await _read_users(connection))
 
@@ -159,11 +168,15 @@ async def _find(connection: AsyncConnection, name: str) -> RowMapping:
 
 
 async def _read_users(connection: AsyncConnection) -> Mapping[str, Sequence[str]]:
-    """The slugs of the agents that refer to a secret, by its name."""
+    """Who refers to a secret, by its name: agents by their slugs, workflows as `workflow/NAMESPACE/NAME`."""
     users: dict[str, list[str]] = {}
     for row in await connection.execute(_USERS):
         for name in _names_in(row.model, row.document or ""):
             users.setdefault(name, []).append(row.slug)
+    for row in await connection.execute(_WORKFLOW_USERS):
+        document = await connection.scalar(_DOCUMENT, {"id": row.version_id})  # one at a time: each may have 1 MiB
+        for name in list_names(json.loads(document or "{}")):
+            users.setdefault(name, []).append(f"workflow/{row.namespace}/{row.name}")
     return users
 
 

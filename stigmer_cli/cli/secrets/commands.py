@@ -29,7 +29,7 @@ def set_(
 
 @secrets.command("list")
 def list_(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
-    """List the secrets, and the agents that refer to each. No command shows a value."""
+    """List the secrets, and what refers to each. No command shows a value."""
     from stigmer_cli.cli.secrets.list import list_secrets
 
     list_secrets(cli_of(ctx, output))
@@ -37,7 +37,7 @@ def list_(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
 
 @secrets.command("delete")
 def delete(ctx: typer.Context, name: SecretName, *, yes: Yes = False, output: OutputFormat = Format.TABLE) -> None:
-    """Delete a secret. The question before names the agents that refer to it."""
+    """Delete a secret. The question before names what refers to it."""
     from stigmer_cli.cli.secrets.delete import delete_secret
 
     delete_secret(cli_of(ctx, output), name, is_agreed=yes)

@@ -12,7 +12,7 @@ NAMED_MAX = 5
 
 
 def delete_secret(cli: Cli, name: str, *, is_agreed: bool) -> None:
-    """Delete the secret `name`; ask first, and say which agents refer to it, unless `is_agreed`. Raises NotFound."""
+    """Delete the secret `name`; ask first, and say what refers to it, unless `is_agreed`. Raises NotFound."""
     found = cli.call(lambda client: client.secret(name))
     if not is_agreed:
         if not cli.out.can_ask:
@@ -24,7 +24,7 @@ def delete_secret(cli: Cli, name: str, *, is_agreed: bool) -> None:
     gone = call_with_retry(cli, lambda client: _delete_once(client, found))
     cli.out.result(gone.to_wire(), lambda console: console.print(f"secret/{escape_markup(gone.name)} deleted"))
     if is_agreed and gone.used_by:
-        cli.out.note(f"agents still refer to it: {_names(gone)}")
+        cli.out.note(f"still referred to by {_names(gone)}")
 
 
 async def _delete_once(client: Client, found: SecretItem) -> SecretItem:

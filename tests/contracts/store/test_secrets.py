@@ -1,16 +1,19 @@
-"""Secrets in the store: one key for all of them, and the agents that refer to each."""
+"""Secrets in the store: one key for all of them, and the agents and workflows that refer to each."""
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from stigmer_cli.domain.execution import AgentSpec
+from stigmer_cli.domain.identity import AgentId, WorkflowDefinitionId
 from stigmer_cli.domain.secret import Secret
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store.secrets import OtherKey, SealedSecret
 from stigmer_cli.store.store import Store, open_store
+from stigmer_cli.store.workflows import WorkflowDraft
 from tests.contracts.store.drafts import START, RealSleepClock, agent_draft
 
 
@@ -45,6 +48,20 @@ async def test_a_secret_names_the_agents_that_refer_to_it(store: Store) -> None:
     for name in ("OPENAI_API_KEY", "OTHER", "TOOL_KEY"):
         await store.secrets.put(sealed(name))
     assert [one.users for one in await store.secrets.list()] == [("b", "writer"), (), ("clerk",)]
+
+
+async def test_a_secret_names_the_workflows_whose_present_document_names_it(store: Store) -> None:
+    def draft(version: str, secrets: list[str]) -> WorkflowDraft:
+        about = {"dsl": "1.0.3", "namespace": "shop", "name": "find", "version": version}
+        document = json.dumps({"document": about, "use": {"secrets": secrets}, "do": []})
+        id_ = WorkflowDefinitionId(AgentId("wfl-00000000000000000000000000"))
+        return WorkflowDraft(id=id_, namespace="shop", name="find", version=version, document=document)
+
+    await store.workflows.apply([draft("1", ["OLD"])])
+    await store.workflows.apply([draft("2", ["NEW"])])
+    for name in ("NEW", "OLD"):
+        await store.secrets.put(sealed(name))
+    assert [one.users for one in await store.secrets.list()] == [("workflow/shop/find",), ()]
 
 
 async def test_all_secrets_have_one_key_until_the_last_is_deleted(store: Store) -> None:

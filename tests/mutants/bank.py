@@ -1,6 +1,6 @@
 """All mutants: one exact change of one file each, and the tests of which at least one must then fail."""
 
-from tests.mutants import health, identity, journal, network, pages, replay, requests, resume, runner, steps
+from tests.mutants import health, identity, journal, network, pages, replay, requests, resume, runner, steps, workflow
 from tests.mutants.clock import MUTANTS as CLOCK
 from tests.mutants.environment import MUTANTS as ENVIRONMENT
 from tests.mutants.mutant import Mutant
@@ -273,4 +273,5 @@ BANK: tuple[Mutant, ...] = (
     *journal.MUTANTS,
     *steps.MUTANTS,
     *pages.MUTANTS,
+    *workflow.MUTANTS,
 )

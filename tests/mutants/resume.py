@@ -63,8 +63,16 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a resume does not wait",
         file="store/transitions.py",
-        old='            "next_try_at": now + timedelta(seconds=delay_s),\n',
-        new='            "next_try_at": now + timedelta(seconds=0 * delay_s),\n',
+        old=(
+            "            **_queue(QueueReason.RESUMED, detail, now),\n"
+            "            **_begin_epoch(store, epoch + 1, now),\n"
+            '            "next_try_at": now + timedelta(seconds=delay_s),\n'
+        ),
+        new=(
+            "            **_queue(QueueReason.RESUMED, detail, now),\n"
+            "            **_begin_epoch(store, epoch + 1, now),\n"
+            '            "next_try_at": now + timedelta(seconds=0 * delay_s),\n'
+        ),
         caught_by=(QUEUE,),
     ),
     Mutant(

@@ -54,7 +54,8 @@ async def _of(simulation: Simulation, row: Execution, rows: Mapping[ExecutionId,
     by_itself = [event for event in timeline if event.type is EventType.RESUMED and event.data["resumes"]]
     if simulation.plan.remembers and by_itself:
         wrong.append("it was resumed though Temporal remembered everything")
-    epochs = events.count(EventType.STARTED_OVER) + events.count(EventType.RESUMED) + 1
+    handed_back = sum(event.type is EventType.ORPHANED and "epoch" in event.data for event in timeline)
+    epochs = events.count(EventType.STARTED_OVER) + events.count(EventType.RESUMED) + handed_back + 1
     if epochs != row.epoch or events.count(EventType.CLAIMED) > epochs:
         wrong.append(f"{events.count(EventType.CLAIMED)} claims in {row.epoch} epochs")
     if sum(event in ENDINGS for event in events) != row.phase.is_terminal:

@@ -1,5 +1,6 @@
 """Safety at every step: a look at the row after each commit that wrote about it, and what must never be true."""
 
+import json
 from dataclasses import dataclass, field
 
 from stigmer_cli.domain.execution import EventType
@@ -12,7 +13,7 @@ from tests.support.ids import STORE
 from tests.support.moves import may_move
 
 ROW = "SELECT phase, epoch, version, kind FROM executions WHERE id = ?"
-LAST = "SELECT type FROM events WHERE execution_id = ? ORDER BY seq DESC LIMIT 1"
+LAST = "SELECT type, data FROM events WHERE execution_id = ? ORDER BY seq DESC LIMIT 1"
 
 
 class Violation(AssertionError):
@@ -59,9 +60,11 @@ class Watcher:
 
     def _check_orphan(self, execution: ExecutionId, kind: Kind, now: RowSnapshot) -> None:
         last = self.memory.row(LAST, execution)
-        was_orphaned = last is not None and last[0] == EventType.ORPHANED
-        name = WorkflowName(kind=kind, execution=execution, epoch=now.epoch, store=STORE).id
-        if was_orphaned and name not in self.temporal.forgotten:
+        if last is None or last[0] != EventType.ORPHANED:
+            return
+        begun = json.loads(last[1]).get("epoch")  # where a run of the epoch before ended without a claim
+        name = WorkflowName(kind=kind, execution=execution, epoch=begun - 1 if begun else now.epoch, store=STORE).id
+        if name not in self.temporal.forgotten:
             self._wrong(f"I6: {execution} was submitted again though Temporal never forgot it")
 
     def _compare(self, execution: str, before: RowSnapshot, now: RowSnapshot) -> None:

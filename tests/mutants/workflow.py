@@ -1,0 +1,64 @@
+"""Mutants of workflows: what ends a wait, what is taken once, and what becomes of who loses a race."""
+
+from tests.mutants.mutant import Mutant
+
+SEEDS = "tests/simulation/test_workflows.py"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="a wait for a time ends when something else happens",
+        file="executions/waker.py",
+        old="        return min(longest_s, max(0.0, (next_due_at",
+        new="        return max(longest_s * 1_000, max(0.0, (next_due_at",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="a wait begins anew in each attempt",
+        file="workflow/interpreter/wait.py",
+        old="await run.perform(visit.key, visit.task.name, length_ms, set_end)",
+        new="await set_end()",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="the delay of a retry begins anew in each attempt",
+        file="workflow/interpreter/try_task.py",
+        old='await self._run.perform(key, f"retry {number}", None, decide)',
+        new="await decide()",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="an event that is sent twice is taken twice",
+        file="store/cloud_events.py",
+        old='            "identity": identify_event(event),\n',
+        new='            "identity": f"{identify_event(event)}{last}",\n',
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="an event wakes nobody",
+        file="store/cloud_events.py",
+        old="            return added, await wake_listeners(writing, self._store, fresh)\n",
+        new="            return added, False\n",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="an event that comes in before the wait is written is overlooked",
+        file="store/waits.py",
+        old="        elif wait.listening and await has_arrived(writing, wait.listening):\n",
+        new="        elif wait.listening and not wait.listening:\n",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="the end of a child wakes only who waits for something else as well",
+        file="store/children.py",
+        old="frozenset({WaitFor.EXECUTION, WaitFor.EVENT, WaitFor.TIME})",
+        new="frozenset({WaitFor.EVENT, WaitFor.TIME})",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="a step that lost a race is left open",
+        file="runner/workflow_journal.py",
+        old="        if self.is_ending:\n",
+        new="        if self.is_ending or not self.is_ending:\n",
+        caught_by=(SEEDS,),
+    ),
+)

@@ -13,7 +13,7 @@ NAME_MAX = 500
 class ChildRequest(Asked):
     """The execution for the step `key`: of `agent` with `message`, or of `workflow` (NAMESPACE/NAME) with `input`.
 
-    Asked for once more, it is the same one, whatever else the request says.
+    Asked for once more, it is the same one; another request for the same step is refused.
     """
 
     key: Key

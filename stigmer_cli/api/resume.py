@@ -58,7 +58,7 @@ class ResumeRequest(Asked):
 
 
 class ResumeItem(Sent):
-    """One execution: what came of it, its phase, if any, and why it did not go on."""
+    """One execution: what came of it, its phase, if any, and why it did not go on, or what goes on with it."""
 
     id: str
     phase: Phase | None

@@ -31,6 +31,9 @@ NAME_MAX = 200
 FIRST_TURN = "/turns/0"
 """The key of the only turn of an agent without tools."""
 
+CUT_OFF = "it was cut off before it had ended, by a timeout, or because another branch had won"
+"""In the error of a step of a workflow that may have taken effect, and that nobody performs again unasked."""
+
 _STEP_IN_REASON = re.compile(r"step (?P<key>/\S+) ")
 
 

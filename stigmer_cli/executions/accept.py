@@ -3,20 +3,20 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution, QueueReason
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind
-from stigmer_cli.errors import Conflict, NotFound, ServerBusy
+from stigmer_cli.errors import Conflict, ServerBusy
 from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier, Subscription
 from stigmer_cli.executions.reason import explain_wait, find_hold, refuse_while_unavailable
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.settings import SubmitPolicy
-from stigmer_cli.store.children import DEPTH_MAX
+from stigmer_cli.store.children import DEPTH_MAX, REPLACED_MAX, make_child_id
 from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.forking import Fork
 from stigmer_cli.store.store import Store
@@ -122,24 +122,41 @@ class Acceptor:
             subscription.skip_first()
             return await self._wait_started(accepted.execution, subscription, answer_by_s)
 
-    async def accept_child(self, request: SubmitRequest) -> Execution:
-        """The execution `request.id`, which is accepted unless it was before.
+    async def accept_child(self, request: SubmitRequest, key: str) -> Execution:
+        """The execution for the step `key` of `request.parent`, which is accepted unless it was before.
 
-        Raises what `accept` does, except for TemporalUnavailable; and Conflict where too many wait for each other, or
-        no document of the workflow has that version.
+        Raises what `accept` does, except for TemporalUnavailable; and Conflict where another request was accepted for
+        this step, too many wait for each other, or no document of the workflow has that version.
         """
-        if request.id is None or request.parent is None:
-            raise ValueError("a child has an id that its parent gives it")
-        try:
+        if request.parent is None:
+            raise ValueError("a child has a parent")
+        parent = request.parent
+        request, is_known = await self._name_child(request, parent, key)
+        if is_known and request.id is not None:
             return await self._store.executions.get(request.id)
-        except NotFound:
-            pass
-        if await self._store.children.find_depth(request.parent) + 1 >= DEPTH_MAX:
+        if await self._store.children.find_depth(parent) + 1 >= DEPTH_MAX:
             raise Conflict(f"more than {DEPTH_MAX} executions would wait for each other in a chain")
         draft = await self._make_draft(request)
         accepted = await self._store.executions.accept(draft, reason=QueueReason.ACCEPTED, detail="")
         self._dispatcher.nudge()
         return accepted.execution
+
+    async def _name_child(self, request: SubmitRequest, parent: ExecutionId, key: str) -> tuple[SubmitRequest, bool]:
+        """The request with the id of the execution that the step waits for now, and whether that was accepted before.
+
+        Raises Conflict where that was another request.
+        """
+        kind = Kind.WORKFLOW if request.workflow else Kind.AGENT
+        for number in range(REPLACED_MAX + 1):
+            named = replace(request, id=make_child_id(parent, key, kind, number))
+            known = await self._store.children.find(make_child_id(parent, key, kind, number))
+            if known is None:
+                return named, False
+            if known.parent == parent:
+                if known.request_hash != _request_hash(request):
+                    raise Conflict(f"step {key} of {parent} asked for something else when it started {named.id}")
+                return named, True
+        raise Conflict(f"step {key} of {parent} has started {REPLACED_MAX + 1} executions one after the other")
 
     async def _admit(self, request: SubmitRequest) -> None:
         """Let it in, also where there is no room if it was accepted before: the answer says so."""

@@ -1,6 +1,5 @@
 """New ids: three letters of kind and a ULID that grows with every one made in this process."""
 
-import hashlib
 import random
 import threading
 
@@ -21,22 +20,6 @@ from stigmer_cli.domain.identity import (
 
 RANDOM_BITS = 80
 """Of the 128 bits of a ULID, below the 48 of its milliseconds (the ULID specification)."""
-
-
-CHILD_BYTES = 10
-
-
-def make_child_id(parent: ExecutionId, key: str, kind: Kind) -> ExecutionId:
-    """The id of the execution that the step `key` of `parent` waits for, always the same one.
-
-    It sorts with its parent.
-    """
-    chance = hashlib.sha256(f"{parent}\0{key}".encode()).digest()
-    try:
-        moment = ULID.from_str(parent.rpartition("-")[2].upper()).bytes[:-CHILD_BYTES]
-    except ValueError:  # a person chose the id of the parent
-        moment = bytes(6)
-    return ExecutionId(f"{PREFIXES[kind]}-{ULID.from_bytes(moment + chance[:CHILD_BYTES])}".lower())
 
 
 class IdGenerator:

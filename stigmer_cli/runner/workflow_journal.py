@@ -7,15 +7,13 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 
 from stigmer_cli.api.steps import StepDraftBody
-from stigmer_cli.domain.step import Effect, StepKind
+from stigmer_cli.domain.step import CUT_OFF, Effect, StepKind
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.runner.journal import Journal, StepCall, StepFailed
 from stigmer_cli.secret_values import SecretValues
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import NothingYet, TaskStep, Waits
-
-CUT_OFF = "it was cut off before it had ended, by a timeout, or because another branch had won"
 
 
 class _NotRecorded(Exception):

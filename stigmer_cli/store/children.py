@@ -5,12 +5,15 @@ at what the other one wrote, so that no end is overlooked. A parent that has end
 are still open are found, and ended, too.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Integer, bindparam, or_, select
+from ulid import ULID
 
-from stigmer_cli.domain.identity import ExecutionId, StoreId
+from stigmer_cli.domain.identity import PREFIXES, ExecutionId, Kind, StoreId
 from stigmer_cli.domain.phase import TERMINAL, Phase
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.store import transitions
@@ -21,6 +24,10 @@ from stigmer_cli.store.tables import HAS_PARENT, executions
 DEPTH_MAX = 8
 """How many executions may wait for each other in a chain."""
 
+REPLACED_MAX = 20
+"""How many executions may take the place of one, because a person had the step performed again that waits for it."""
+
+CHILD_BYTES = 10
 CHILD_ENDED = "an execution that it waits for has ended"
 WOKEN_BY_CHILD = frozenset({WaitFor.EXECUTION, WaitFor.EVENT, WaitFor.TIME})
 """A workflow that waits for several things at once shows one of them. One that is woken for nothing waits again."""
@@ -30,6 +37,7 @@ _PARENT = executions.alias("parents")
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _PHASES = select(_ROW.phase).where(_ROW.id.in_(_IDS))
 _PARENT_OF = select(_ROW.parent).where(_ROW.id == bindparam("id"))
+_ASKED = select(_ROW.parent, _ROW.request_hash).where(_ROW.id == bindparam("id"))
 _PARENTS_OF = select(_ROW.parent).where(_ROW.id.in_(_IDS), _ROW.parent.is_not(None))
 _ENDED_PARENT = select(_PARENT.c.id).where(
     _PARENT.c.id == _ROW.parent, _PARENT.c.phase.in_([phase for phase in Phase if phase.is_terminal])
@@ -45,6 +53,14 @@ _OPEN_PARENT = select(_PARENT.c.id).where(
 
 IS_UNAWAITED: ColumnElement[bool] = or_(_ROW.parent.is_(None), ~_OPEN_PARENT.exists())
 """No execution that has not ended may still have to read how it ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedChild:
+    """An execution that was asked for as a child: who waits for it (None: nobody), and a hash of the request."""
+
+    parent: ExecutionId | None
+    request_hash: str
 
 
 async def has_ended(writing: Writing, ids: Sequence[ExecutionId]) -> bool:
@@ -66,6 +82,20 @@ async def ask_to_end(writing: Writing, ids: Sequence[ExecutionId]) -> set[Execut
         asked = await writing.change_all(rest) if rest else set()
         changed |= asked
     return changed - asked
+
+
+def make_child_id(parent: ExecutionId, key: str, kind: Kind, number: int = 0) -> ExecutionId:
+    """The id of the execution that the step `key` of `parent` waits for, always the same one.
+
+    It sorts with its parent. `number` counts those that were replaced, because a person had the step performed again.
+    """
+    replaced = f"\0{number}" if number else ""
+    chance = hashlib.sha256(f"{parent}\0{key}{replaced}".encode()).digest()
+    try:
+        moment = ULID.from_str(parent.rpartition("-")[2].upper()).bytes[:-CHILD_BYTES]
+    except ValueError:  # a person chose the id of the parent
+        moment = bytes(6)
+    return ExecutionId(f"{PREFIXES[kind]}-{ULID.from_bytes(moment + chance[:CHILD_BYTES])}".lower())
 
 
 class ChildTable:
@@ -92,6 +122,13 @@ class ChildTable:
                     break
                 depth += 1
         return depth
+
+    @whole
+    async def find(self, id_: ExecutionId) -> AskedChild | None:
+        """How the execution was asked for; None if there is none."""
+        async with self._database.reading_once() as connection:
+            row = (await connection.execute(_ASKED, {"id": id_})).one_or_none()
+        return None if row is None else AskedChild(parent=row.parent, request_hash=row.request_hash)
 
     @whole
     async def find_abandoned(self, *, limit: int) -> Sequence[ExecutionId]:

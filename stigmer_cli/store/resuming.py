@@ -1,7 +1,7 @@
 """Having an execution go on because a person says so: after a failure, or past what only a person can decide about.
 
 row                                      a step is in the air    what becomes of it
-FAILED                                   no                      resumed: the turn or task that failed last is forgotten
+FAILED                                   no                      resumed: the turn or task that failed it is forgotten
 IN_PROGRESS and marked for a person      no                      resumed
 the same two                             yes, and not decided    undecided: nothing is written
 marked as journal-mismatch               (--from is not given)   undecided: the same step would not fit again
@@ -21,7 +21,7 @@ from sqlalchemy import RowMapping, bindparam, select
 
 from stigmer_cli.api.resume import ResumeOutcome
 from stigmer_cli.domain.execution import AttentionCode
-from stigmer_cli.domain.identity import ExecutionId, StoreId
+from stigmer_cli.domain.identity import ExecutionId, Kind, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import RECORDED, Step, StepKind, StepState
 from stigmer_cli.domain.waiting import WaitFor
@@ -30,8 +30,17 @@ from stigmer_cli.store import transitions
 from stigmer_cli.store.agent_versions import renew_pin
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.decisions import forget_decision
+from stigmer_cli.store.resumed_workflows import (
+    find_child,
+    find_culprit,
+    is_cut_off,
+    list_children_but,
+    list_decisions,
+    release,
+)
 from stigmer_cli.store.step_rows import find_step, forget, read_journal, write_skipped
 from stigmer_cli.store.tables import IN_THE_AIR, steps
+from stigmer_cli.store.task_rows import forget_tasks
 
 _ALL_IN_THE_AIR = select(steps.c.execution_id, steps.c.seq).where(
     steps.c.execution_id.in_(bindparam("ids", expanding=True)), IN_THE_AIR
@@ -87,30 +96,84 @@ class ResumeTable:
 
         Raises NotFound for a step that is not there, and Conflict for one about which there is nothing to decide so.
         """
-        async with self._database.writing() as writing:
-            row = await writing.lock_row(execution_id)
-            refused = _refuse(row, decision)
-            if refused is not None or row is None:
-                return refused or Resumed(outcome=ResumeOutcome.MISSING, phase=None)
-            journal = await read_journal(writing, execution_id)
-            forgotten = _choose_forgotten(execution_id, journal, decision, row)
-            skipped = find_step(execution_id, journal, decision.skip) if decision.skip else None
-            decided = {step.seq for step in (*forgotten, *([skipped] if skipped else []))}
-            reason = _find_undecided(row, journal, decided, decision)
-            if reason:
-                return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=Phase(row["phase"]), reason=reason)
-            if is_dry_run:
-                return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase(row["phase"]))
-            for step in forgotten:
-                await forget(writing, execution_id, step.seq)
-                if decision.forget_from:  # else what a person said about it still holds
-                    await forget_decision(writing, execution_id, step.key)
-            if skipped is not None:
-                await write_skipped(writing, execution_id, skipped.seq, decision.result)
-            asked = transitions.resume_asked(self._store, epoch=row["epoch"], now=writing.now)
-            renewed = {**asked.values, **await renew_pin(writing, execution_id, decision.limits)}
-            await writing.change(execution_id, replace(asked, values=renewed))
-            return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING)
+
+        async def write(writing: Writing) -> Resumed:
+            return await _resume(writing, self._store, execution_id, decision, is_dry_run=is_dry_run)
+
+        return await self._database.write(write)
+
+
+async def _resume(
+    writing: Writing, store: StoreId, id_: ExecutionId, decision: Decision, *, is_dry_run: bool
+) -> Resumed:
+    row = await writing.lock_row(id_)
+    refused = _refuse(row, decision)
+    if refused is not None or row is None:
+        return refused or Resumed(outcome=ResumeOutcome.MISSING, phase=None)
+    phase, journal = Phase(row["phase"]), await read_journal(writing, id_)
+    forgotten = await _choose_forgotten(writing, journal, decision, row)
+    skipped = find_step(id_, journal, decision.skip) if decision.skip else None
+    decided = {step.seq for step in (*forgotten, *([skipped] if skipped else []))}
+    reason = _find_undecided(row, journal, decided, decision)
+    if reason:
+        return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=phase, reason=reason)
+    children = await _resume_children(writing, store, row, journal, forgotten, decision, is_dry_run=is_dry_run)
+    if is_dry_run or children.outcome is not ResumeOutcome.RESUMED:
+        return replace(children, phase=phase)
+    for step in forgotten:
+        await forget(writing, id_, step.seq)
+        if decision.forget_from:  # else what a person said about it still holds
+            await forget_decision(writing, id_, step.key)
+    if decision.forget_from:
+        await forget_tasks(writing, id_, decision.forget_from)
+    if skipped is not None:
+        await write_skipped(writing, id_, skipped.seq, decision.result)
+    asked = transitions.resume_asked(store, epoch=row["epoch"], now=writing.now)
+    renewed = {**asked.values, **await renew_pin(writing, id_, decision.limits)}
+    await writing.change(id_, replace(asked, values=renewed))
+    return children
+
+
+async def _resume_children(  # noqa: PLR0913 - what the one transaction knows
+    writing: Writing,
+    store: StoreId,
+    row: RowMapping,
+    journal: Sequence[Step],
+    forgotten: Sequence[Step],
+    decision: Decision,
+    *,
+    is_dry_run: bool,
+) -> Resumed:
+    """What becomes of the executions that the steps `forgotten` waited for, and RESUMED where they are no obstacle.
+
+    One that failed goes on as well, unless a person named its step: then another one takes its place.
+    """
+    going_on = Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING)
+    if row["kind"] != Kind.WORKFLOW or not forgotten:
+        return going_on
+    if decision.forget_from:
+        kept = [step for step in journal if step.seq < forgotten[0].seq]
+        return await _replace(writing, await list_children_but(writing, row["id"], kept), is_dry_run=is_dry_run)
+    child = await find_child(writing, row["id"], forgotten[0])
+    if child is None:
+        return going_on
+    if decision.repeat or child["phase"] == Phase.CANCELLED:
+        return await _replace(writing, [child["id"]], is_dry_run=is_dry_run)
+    if child["phase"] != Phase.FAILED:  # it goes on already, or has completed by now
+        return going_on
+    found = await _resume(writing, store, child["id"], Decision(), is_dry_run=is_dry_run)
+    if found.outcome is ResumeOutcome.RESUMED:
+        told = f", {found.reason}" if found.reason else ""
+        return replace(going_on, reason=f"{child['id']}, which it waits for, goes on as well{told}")
+    return replace(found, reason=f"it waits for {child['id']}: {found.reason}")
+
+
+async def _replace(writing: Writing, children: Sequence[ExecutionId], *, is_dry_run: bool) -> Resumed:
+    if not is_dry_run:
+        await release(writing, children)
+    others = f" and of {len(children) - 1} more" if children[1:] else ""
+    reason = f"another execution takes the place of {children[0]}{others}" if children else ""
+    return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING, reason=reason)
 
 
 def _refuse(row: RowMapping | None, decision: Decision) -> Resumed | None:
@@ -140,8 +203,14 @@ def _refuse_waiting(row: RowMapping, decision: Decision) -> Resumed | None:
     )
 
 
-def _choose_forgotten(id_: ExecutionId, journal: Sequence[Step], decision: Decision, row: RowMapping) -> Sequence[Step]:
-    """The steps that are to be performed again. Raises NotFound or Conflict."""
+async def _choose_forgotten(
+    writing: Writing, journal: Sequence[Step], decision: Decision, row: RowMapping
+) -> Sequence[Step]:
+    """The steps that are to be performed again. Raises NotFound or Conflict.
+
+    What says that a branch has failed goes with the step that failed it.
+    """
+    id_ = row["id"]
     for key in (decision.repeat, decision.skip):
         step = find_step(id_, journal, key) if key else None
         if step is not None and step.state in RECORDED - {StepState.FAILED}:
@@ -153,9 +222,14 @@ def _choose_forgotten(id_: ExecutionId, journal: Sequence[Step], decision: Decis
         first = find_step(id_, journal, decision.forget_from)
         return [step for step in journal if step.seq >= first.seq]
     if decision.repeat:
-        return [find_step(id_, journal, decision.repeat)]
+        return [find_step(id_, journal, decision.repeat), *list_decisions(journal, [decision.repeat])]
     if row["phase"] != Phase.FAILED or not journal:
         return []
+    if row["kind"] == Kind.WORKFLOW:
+        culprit = await find_culprit(writing, id_, journal)
+        keys = [key for key in (culprit.key if culprit else None, decision.skip) if key]
+        failed = [culprit] if culprit and culprit.key != decision.skip else []
+        return [*failed, *list_decisions(journal, keys)]
     last = journal[-1]
     ended_it = last.state is StepState.FAILED and last.kind is not StepKind.TOOL and last.key != decision.skip
     return [last] if ended_it else []
@@ -169,7 +243,7 @@ def _find_undecided(row: RowMapping, journal: Sequence[Step], decided: set[int],
     """
     id_ = row["id"]
     is_about_one = bool(decision.repeat or decision.skip)
-    left = next((step for step in journal if step.is_in_the_air and step.seq not in decided), None)
+    left = next((step for step in journal if _is_left(step, decided, decision)), None)
     if left is not None and not is_about_one:
         return (
             f"nothing says whether step {left.key} ({left.kind} {left.name}) took effect: resume {id_} with --repeat"
@@ -178,3 +252,10 @@ def _find_undecided(row: RowMapping, journal: Sequence[Step], decided: set[int],
     if row["attention_code"] == AttentionCode.JOURNAL_MISMATCH and not decided:
         return f"a recorded step does not fit any more: resume {id_} with --from STEP, or run it again"
     return ""
+
+
+def _is_left(step: Step, decided: set[int], decision: Decision) -> bool:
+    """Whether a person has still to say what becomes of the step; one that was cut off is not repeated unasked."""
+    if step.seq in decided:
+        return is_cut_off(step) and decision.forget_from is None
+    return step.is_in_the_air

@@ -10,7 +10,7 @@ any other                 any                         as reported; it began when
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
 
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.task import GOING_ON, TASKS_KEPT_MAX, TaskPhase, TaskState
@@ -22,6 +22,9 @@ _ITS = _OF.execution_id == bindparam("id")
 _NAMED = select(tasks).where(_ITS, _OF.key.in_(bindparam("keys", expanding=True)))
 _LAST_SEQ = select(func.coalesce(func.max(_OF.seq), 0)).where(_ITS)
 _UPDATE = update(tasks).where(_OF.execution_id == bindparam("of_execution"), _OF.key == bindparam("of_key"))
+_KEYS = select(_OF.key, _OF.seq).where(_ITS)
+_FORGET = delete(tasks).where(_ITS, _OF.seq >= bindparam("first"))
+_GOES_ON: Mapping[str, Any] = {"phase": TaskPhase.RUNNING, "completed_at": None, "error": None}
 _SUCCEEDED = frozenset({TaskPhase.COMPLETED, TaskPhase.SKIPPED})
 
 
@@ -48,6 +51,19 @@ async def write_tasks(writing: Writing, execution_id: ExecutionId, reported: Seq
         ]
         if rows:
             await writing.connection.execute(insert(tasks), rows)
+
+
+async def forget_tasks(writing: Writing, execution_id: ExecutionId, step: str) -> None:
+    """Forget the task of `step` and all that began after it: they are performed again. Tasks around it go on."""
+    found = (await writing.connection.execute(_KEYS, {"id": execution_id})).all()
+    within = [row for row in found if f"{step}/".startswith(f"{row.key}/")]
+    if not within:
+        return
+    first = max(within, key=lambda row: len(row.key))
+    await writing.connection.execute(_FORGET, {"id": execution_id, "first": first.seq})
+    for row in within:
+        going_on = {"of_execution": execution_id, "of_key": row.key, **_GOES_ON}
+        await writing.connection.execute(_UPDATE, going_on)
 
 
 def _moves(row: RowMapping, task: TaskState) -> bool:

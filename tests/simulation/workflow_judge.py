@@ -8,8 +8,8 @@ from stigmer_cli.domain.execution import Event, EventType, Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import idempotency_key
-from stigmer_cli.executions.ids import make_child_id
 from stigmer_cli.server.routes.children import PARENT_LABEL
+from stigmer_cli.store.children import make_child_id
 from stigmer_cli.store.store import Store
 from tests.chaos.journals import Journal
 from tests.chaos.workflow_documents import ChaosWorkflow

@@ -90,7 +90,8 @@ class _Account:
         """Take what came of one."""
         self.counts[item.outcome] += 1
         cli.out.stream({"item": item.to_wire()})
-        is_shown = item.outcome is not ResumeOutcome.RESUMED and len(self.items) < SHOWN_MAX
+        is_told = item.reason or item.outcome is not ResumeOutcome.RESUMED
+        is_shown = is_told and len(self.items) < SHOWN_MAX
         if cli.out.format is Format.JSON or is_shown:
             self.items.append(item)
 

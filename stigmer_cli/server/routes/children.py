@@ -11,7 +11,6 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.errors import Conflict, NotFound, RequestError
 from stigmer_cli.executions.accept import SubmitRequest
-from stigmer_cli.executions.ids import make_child_id
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.server.services import Services, services
 
@@ -25,9 +24,7 @@ Called = Annotated[Services, Depends(services)]
 async def start_child(execution_id: str, body: ChildRequest, called: Called) -> ChildResponse:
     """Accept the execution that a step waits for, unless it was before; how far it is, or why there is none."""
     parent = (await called.store.executions.get(ExecutionId(execution_id))).id
-    kind = Kind.WORKFLOW if body.workflow else Kind.AGENT
     request = SubmitRequest(
-        id=make_child_id(parent, body.key, kind),
         parent=parent,
         agent=body.agent,
         workflow=body.workflow or None,
@@ -37,7 +34,7 @@ async def start_child(execution_id: str, body: ChildRequest, called: Called) -> 
         labels={PARENT_LABEL: parent},
     )
     try:
-        child = await called.acceptor.accept_child(request)
+        child = await called.acceptor.accept_child(request, body.key)
     except (NotFound, Conflict, RequestError) as error:
         return ChildResponse(refused=error.message)
     return ChildResponse(

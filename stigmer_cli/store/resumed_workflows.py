@@ -1,0 +1,81 @@
+"""What has to go so that a workflow performs a step again: the step, what followed from it, and whom it waited for.
+
+An execution that a step waited for (`children.py`) is replaced by a new one, because its parent waits for it no more.
+"""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import RowMapping, bindparam, select, update
+
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.step import CUT_OFF, Step, StepKind, StepState
+from stigmer_cli.store.children import REPLACED_MAX, ask_to_end, make_child_id
+from stigmer_cli.store.database import Writing
+from stigmer_cli.store.tables import executions
+
+BRANCHES, FAILED_BRANCH = "/fork/branches/", "/fork/failed"
+CHILD_NAMES = {": agent": Kind.AGENT, ": workflow": Kind.WORKFLOW}
+"""How the names of steps end that wait for an execution."""
+
+_ROW = executions.c
+_ERROR = select(_ROW.error).where(_ROW.id == bindparam("id"))
+_CHILD = select(_ROW.id, _ROW.phase, _ROW.parent).where(_ROW.id == bindparam("id"))
+_CHILDREN = select(_ROW.id).where(_ROW.parent == bindparam("id"))
+_RELEASE = update(executions).where(_ROW.id.in_(bindparam("ids", expanding=True))).values(parent=None)
+
+
+def is_cut_off(step: Step) -> bool:
+    """Whether it may have taken effect, and its workflow went on without it."""
+    return step.state is StepState.FAILED and CUT_OFF in (step.error or "")
+
+
+async def find_culprit(writing: Writing, id_: ExecutionId, journal: Sequence[Step]) -> Step | None:
+    """The step whose failure ended the workflow: the last one with its error, or else the last step, if it failed."""
+    error = str(await writing.connection.scalar(_ERROR, {"id": id_}) or "")
+    failed = [step for step in journal if step.state is StepState.FAILED and step.kind is StepKind.TASK]
+    named = [step for step in failed if step.error and error.startswith(step.error)]
+    if named:
+        return named[-1]
+    return failed[-1] if failed and failed[-1] is journal[-1] and not is_cut_off(failed[-1]) else None
+
+
+def list_decisions(journal: Sequence[Step], keys: Collection[str]) -> Sequence[Step]:
+    """The steps that say that the branch of one of `keys` has failed its fork."""
+    forks = {key[:at] for key in keys for at in range(len(key)) if key.startswith(BRANCHES, at)}
+    return [step for step in journal if step.key.endswith(FAILED_BRANCH) and step.key[: -len(FAILED_BRANCH)] in forks]
+
+
+async def find_child(writing: Writing, parent: ExecutionId, step: Step) -> RowMapping | None:
+    """The execution that the step waits for: its id and phase; None where it waits for none."""
+    kind = _find_kind(step)
+    for number in range(0 if kind is None else REPLACED_MAX + 1):
+        found = await writing.connection.execute(_CHILD, {"id": make_child_id(parent, step.key, kind, number)})  # type: ignore[arg-type]
+        row = found.mappings().one_or_none()
+        if row is None or row["parent"] == parent:
+            return row
+    return None
+
+
+async def release(writing: Writing, ids: Sequence[ExecutionId]) -> None:
+    """Have nobody wait for `ids` any more, and end those that have not ended."""
+    if ids:
+        await writing.connection.execute(_RELEASE, {"ids": list(ids)})
+        await ask_to_end(writing, ids)
+
+
+async def list_children_but(writing: Writing, parent: ExecutionId, kept: Sequence[Step]) -> Sequence[ExecutionId]:
+    """The executions that `parent` waits or waited for, without those of the steps `kept`."""
+    children = [ExecutionId(row.id) for row in (await writing.connection.execute(_CHILDREN, {"id": parent})).all()]
+    of_kept = {
+        make_child_id(parent, step.key, kind, number)
+        for step in (kept if children else ())
+        if (kind := _find_kind(step)) is not None
+        for number in range(REPLACED_MAX + 1)
+    }
+    return [id_ for id_ in children if id_ not in of_kept]
+
+
+def _find_kind(step: Step) -> Kind | None:
+    if step.kind is not StepKind.TASK:
+        return None
+    return next((kind for end, kind in CHILD_NAMES.items() if step.name.endswith(end)), None)

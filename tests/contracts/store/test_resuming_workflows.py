@@ -1,0 +1,170 @@
+"""Going on with a workflow that failed: in branches, and where it waited for another execution that failed."""
+
+from stigmer_cli.api.resume import ResumeOutcome
+from stigmer_cli.domain.execution import Outcome, QueueReason
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import CUT_OFF, Effect, StepKind, StepState
+from stigmer_cli.domain.task import TaskPhase
+from stigmer_cli.store.children import make_child_id
+from stigmer_cli.store.execution_draft import ExecutionDraft
+from stigmer_cli.store.resuming import Decision
+from stigmer_cli.store.step_rows import EndedStep, StepDraft, StepEnd
+from stigmer_cli.store.store import Store
+from tests.contracts.store.drafts import AGENT, OTHER_RUN, RUN
+from tests.contracts.store.test_workflows import phases, report, running, task, workflow
+from tests.support.ids import claim
+
+NOTHING = Decision()
+BROKE = "no such address"
+FORK = "/do/0/f/fork"
+
+
+async def begun(store: Store) -> ExecutionId:
+    await store.workflows.apply([workflow("parent")])
+    return await running(store, "parent")
+
+
+async def ended(store: Store, id_: ExecutionId, key: str, error: str | None = None, *, name: str = "send") -> None:
+    draft = StepDraft(
+        key=key, kind=StepKind.TASK, name=name, effect=Effect.ONCE, nonce="nonce-one", input_hash=f"hash of {key}"
+    )
+    await store.steps.begin(id_, epoch=1, run=RUN, attempt=1, draft=draft)
+    state = StepState.FAILED if error else StepState.DONE
+    end = StepEnd(state=state, result=None if error else '"sent"', error=error)
+    await store.steps.finish(id_, epoch=1, run=RUN, attempt=1, step=EndedStep(draft=draft, end=end))
+
+
+async def fail(store: Store, id_: ExecutionId, error: str = BROKE) -> None:
+    outcome = Outcome(phase=Phase.FAILED, error=f"{error} (raised by /do/0/f)")
+    await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=outcome)
+
+
+async def keys(store: Store, id_: ExecutionId) -> list[str]:
+    return [step.key for step in await store.steps.list(id_, after=0, limit=100)]
+
+
+async def start(store: Store, parent: ExecutionId, key: str, number: int = 0) -> ExecutionId:
+    id_ = make_child_id(parent, key, Kind.AGENT, number)
+    draft = ExecutionDraft(id=id_, kind=Kind.AGENT, agent_id=AGENT, agent_name="echo", message="hi", parent=parent)
+    await store.executions.accept(draft, reason=QueueReason.ACCEPTED, detail="")
+    return id_
+
+
+async def end(store: Store, id_: ExecutionId, phase: Phase) -> None:
+    await claim(store, id_, epoch=1, run=OTHER_RUN, runner="mill")
+    await store.runs.begin_attempt(id_, epoch=1, run=OTHER_RUN, attempt=1, runner="mill")
+    outcome = Outcome(phase=phase, error="no") if phase is not Phase.COMPLETED else Outcome(phase=phase, output="yes")
+    await store.runs.finish(id_, epoch=1, run=OTHER_RUN, attempt=1, outcome=outcome)
+
+
+async def parent_of(store: Store, id_: ExecutionId) -> ExecutionId | None:
+    found = await store.children.find(id_)
+    assert found is not None
+    return found.parent
+
+
+async def test_the_branch_that_failed_its_fork_is_performed_again_and_not_the_one_that_was_cut_off(
+    store: Store,
+) -> None:
+    id_ = await begun(store)
+    await ended(store, id_, "/do/0/first", BROKE)
+    await ended(store, id_, f"{FORK}/branches/0/a", BROKE)
+    await ended(store, id_, f"{FORK}/failed")
+    await ended(store, id_, f"{FORK}/branches/1/b", CUT_OFF)
+    await fail(store, id_)
+    assert (await store.resuming.resume(id_, NOTHING)).outcome is ResumeOutcome.RESUMED
+    assert await keys(store, id_) == ["/do/0/first", f"{FORK}/branches/1/b"]
+
+
+async def test_what_was_cut_off_and_failed_the_workflow_is_a_persons_to_decide(store: Store) -> None:
+    id_ = await begun(store)
+    await ended(store, id_, f"{FORK}/branches/1/b", CUT_OFF)
+    await ended(store, id_, f"{FORK}/failed")
+    await fail(store, id_, CUT_OFF)
+    said = await store.resuming.resume(id_, NOTHING)
+    assert said.outcome is ResumeOutcome.UNDECIDED
+    assert f"resume {id_} with --repeat {FORK}/branches/1/b or --skip {FORK}/branches/1/b" in said.reason
+    said = await store.resuming.resume(id_, Decision(skip=f"{FORK}/branches/1/b"))
+    assert said.outcome is ResumeOutcome.RESUMED
+    [left] = await store.steps.list(id_, after=0, limit=9)
+    assert (left.key, left.state) == (f"{FORK}/branches/1/b", StepState.SKIPPED)
+
+
+async def test_a_failure_that_no_step_has_forgets_no_step_that_was_cut_off(store: Store) -> None:
+    id_ = await begun(store)
+    await ended(store, id_, "/do/0/race/fork/branches/1/b", CUT_OFF)
+    await fail(store, id_)
+    assert (await store.resuming.resume(id_, NOTHING)).outcome is ResumeOutcome.RESUMED
+    assert await keys(store, id_) == ["/do/0/race/fork/branches/1/b"]
+
+
+async def test_a_child_that_failed_goes_on_with_its_parent(store: Store) -> None:
+    id_ = await begun(store)
+    child = await start(store, id_, "/do/0/ask")
+    await end(store, child, Phase.FAILED)
+    await ended(store, id_, "/do/0/ask", BROKE, name="ask: agent")
+    await fail(store, id_)
+    for is_dry_run in (True, False):
+        said = await store.resuming.resume(id_, NOTHING, is_dry_run=is_dry_run)
+        assert said.reason == f"{child}, which it waits for, goes on as well"
+        now = await store.executions.get(child)
+        assert (now.phase, now.epoch) == ((Phase.FAILED, 1) if is_dry_run else (Phase.PENDING, 2))
+    assert await parent_of(store, child) == id_
+    assert (await store.executions.get(id_)).phase is Phase.PENDING
+
+
+async def test_another_child_takes_the_place_of_one_that_cannot_go_on(store: Store) -> None:
+    for decision, phase in ((NOTHING, Phase.CANCELLED), (Decision(repeat="/do/0/ask"), Phase.FAILED)):
+        id_ = await begun(store)
+        child = await start(store, id_, "/do/0/ask")
+        await end(store, child, phase)
+        await ended(store, id_, "/do/0/ask", BROKE, name="ask: agent")
+        await fail(store, id_)
+        said = await store.resuming.resume(id_, decision)
+        assert said.reason == f"another execution takes the place of {child}"
+        assert await parent_of(store, child) is None
+
+
+async def test_a_child_that_a_person_has_to_decide_about_is_named(store: Store) -> None:
+    id_ = await begun(store)
+    child = await start(store, id_, "/do/0/ask")
+    await claim(store, child, epoch=1, run=OTHER_RUN, runner="mill")
+    await store.runs.begin_attempt(child, epoch=1, run=OTHER_RUN, attempt=1, runner="mill")
+    call = StepDraft(
+        key="/turns/0/calls/0", kind=StepKind.TOOL, name="pay", effect=Effect.ONCE, nonce="nonce-two", input_hash="h"
+    )
+    await store.steps.begin(child, epoch=1, run=OTHER_RUN, attempt=1, draft=call)
+    outcome = Outcome(phase=Phase.FAILED, error="no")
+    await store.runs.finish(child, epoch=1, run=OTHER_RUN, attempt=1, outcome=outcome)
+    await ended(store, id_, "/do/0/ask", BROKE, name="ask: agent")
+    await fail(store, id_)
+    said = await store.resuming.resume(id_, NOTHING)
+    assert (said.outcome, said.phase) == (ResumeOutcome.UNDECIDED, Phase.FAILED)
+    assert said.reason.startswith(f"it waits for {child}: nothing says whether step /turns/0/calls/0")
+    assert f"resume {child} with --repeat /turns/0/calls/0" in said.reason
+    assert await keys(store, id_) == ["/do/0/ask"]
+
+
+async def test_from_a_step_on_what_began_later_is_asked_for_anew(store: Store) -> None:
+    id_ = await begun(store)
+    kept, done = await start(store, id_, "/do/0/a"), await start(store, id_, "/do/1/b")
+    for key, child in (("/do/0/a", kept), ("/do/1/b", done)):
+        await end(store, child, Phase.COMPLETED)
+        await ended(store, id_, key, name="x: agent")
+    open_ = await start(store, id_, "/do/2/c")
+    await fail(store, id_)
+    said = await store.resuming.resume(id_, Decision(forget_from="/do/1/b"))
+    assert said.reason.endswith(" and of 1 more")
+    assert [await parent_of(store, one) for one in (kept, done, open_)] == [id_, None, None]
+    assert (await store.executions.get(open_)).phase is Phase.CANCELLED
+
+
+async def test_tasks_are_shown_as_they_go_on_from_a_step(store: Store) -> None:
+    id_ = await begun(store)
+    shown = ["first", "outer", "outer/do/0/inner", "last"]
+    await report(store, id_, *(task(name, TaskPhase.COMPLETED, at_s=at) for at, name in enumerate(shown)))
+    await ended(store, id_, "/do/outer/do/0/inner")
+    await fail(store, id_)
+    assert (await store.resuming.resume(id_, Decision(forget_from="/do/outer/do/0/inner"))).phase is Phase.PENDING
+    assert await phases(store, id_) == {"first": TaskPhase.COMPLETED, "outer": TaskPhase.RUNNING}

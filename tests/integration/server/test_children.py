@@ -1,0 +1,38 @@
+"""Executions that a workflow asks for: the same request gives the same one, another request is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.errors import Conflict
+from stigmer_cli.executions.accept import SubmitRequest
+from stigmer_cli.store import resumed_workflows
+from stigmer_cli.store.children import REPLACED_MAX, make_child_id
+from stigmer_cli.store.store import Store
+from tests.contracts.store.test_workflows import accept, workflow
+from tests.integration.server.test_direct import applications
+
+
+async def release(store: Store, id_: ExecutionId) -> None:
+    async with store._database.writing() as writing:
+        await resumed_workflows.release(writing, [id_])
+
+
+async def test_a_step_starts_one_execution_and_no_other_one_until_it_is_replaced(tmp_path: Path) -> None:
+    async with applications(tmp_path) as (called, _app):
+        await called.store.workflows.apply([workflow("parent")])
+        parent = (await accept(called.store, "parent", {})).id
+        request = SubmitRequest(agent="greeter", message="hi", parent=parent)
+        first = await called.acceptor.accept_child(request, "/do/0/a")
+        assert (await called.acceptor.accept_child(request, "/do/0/a")).id == first.id
+        with pytest.raises(Conflict, match=f"step /do/0/a of {parent} asked for something else when it started"):
+            await called.acceptor.accept_child(replace(request, message="ho"), "/do/0/a")
+        for number in range(1, REPLACED_MAX + 1):
+            await release(called.store, first.id)
+            first = await called.acceptor.accept_child(replace(request, message=f"{number}"), "/do/0/a")
+            assert first.id == make_child_id(parent, "/do/0/a", first.kind, number)
+        await release(called.store, first.id)
+        with pytest.raises(Conflict, match=f"has started {REPLACED_MAX + 1} executions one after the other"):
+            await called.acceptor.accept_child(request, "/do/0/a")

@@ -1,9 +1,11 @@
 """The events that the tasks of a workflow listen for, as the server is told of them when the attempt ends."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from stigmer_cli.api.cloud_events import ListenerBody, query_bodies
+from stigmer_cli.api.cloud_events import ListenerBody, QueryBody, query_bodies
 from stigmer_cli.domain.event import QUERIES_MAX, EventQuery
+from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.workflow.runtime import Listening, Waits
 
 TYPES_SHOWN = 3
@@ -12,12 +14,32 @@ VALUE_MAX = 60
 """Characters that are shown of a value that an event must have."""
 
 
+def tell_queries(queries: Sequence[EventQuery]) -> list[QueryBody]:
+    """`queries` without what holds a secret, which no part but the runner compares: more events fit then."""
+    return query_bodies(
+        [
+            replace(
+                query,
+                type=_tell(query.type),
+                source=_tell(query.source),
+                subject=_tell(query.subject),
+                equals=tuple((path, text) for path, text in query.equals if _tell(text) is not None),
+            )
+            for query in queries
+        ]
+    )
+
+
+def _tell(text: str | None) -> str | None:
+    return text if text is None or DELIVERED.redact(text) == text else None
+
+
 def make_listeners(listenings: Sequence[Listening]) -> Sequence[ListenerBody]:
     """One body for each task; those that are too many are one, which may be woken by an event that it has seen."""
     if len(listenings) <= QUERIES_MAX:
-        return [ListenerBody(queries=query_bodies(one.queries), after=one.after or 0) for one in listenings]
+        return [ListenerBody(queries=tell_queries(one.queries), after=one.after or 0) for one in listenings]
     queries = list(dict.fromkeys(query for one in listenings for query in one.queries))[:QUERIES_MAX]
-    return [ListenerBody(queries=query_bodies(queries), after=min(one.after or 0 for one in listenings))]
+    return [ListenerBody(queries=tell_queries(queries), after=min(one.after or 0 for one in listenings))]
 
 
 def describe_waits(waits: Waits) -> Sequence[str]:

@@ -7,9 +7,10 @@ from typing import cast
 from pydantic import JsonValue
 
 from stigmer_cli.api.children import ChildRequest as ChildRequestBody
-from stigmer_cli.api.cloud_events import LOOK_BACK_MAX_S, ListenRequest, query_bodies
+from stigmer_cli.api.cloud_events import LOOK_BACK_MAX_S, ListenRequest
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.runner.listening import tell_queries
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused
 from stigmer_cli.runner.task_reporter import TaskReporter
 from stigmer_cli.runner.workflow_journal import WorkflowJournal
@@ -84,7 +85,7 @@ class RunnerWorld:
     async def read_events(self, listening: Listening) -> FoundEvents:
         """What the server has. Raises WrongServer."""
         request = ListenRequest(
-            queries=query_bodies(listening.queries),
+            queries=tell_queries(listening.queries),
             after=listening.after,
             look_back_s=min(listening.look_back_ms / 1_000, LOOK_BACK_MAX_S),
         )

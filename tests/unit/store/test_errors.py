@@ -73,7 +73,7 @@ def test_a_defect_of_ours_stays_one(tmp_path: Path) -> None:
         ("53100", MachineError),
         ("28P01", MachineError),
         ("40001", Unavailable),
-        ("40P01", Unavailable),
+        ("40P01", errors.Deadlocked),
         ("57P01", Unavailable),
         ("08006", Unavailable),
         ("53300", Unavailable),

@@ -2,10 +2,13 @@
 
 import json
 import math
+import re
 from typing import Any
 
 NUMBER_SHOWN_MAX = 40
 TOO_DEEP = "it is nested too deeply"
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""The escape of half a character, whether the other half stands beside it or not."""
 
 
 def read_json(text: str | bytes) -> Any:  # noqa: ANN401 - who asks says what it expects
@@ -48,6 +51,9 @@ def read_whole(text: str | bytes) -> Any:  # noqa: ANN401 - as above
     """
     try:
         text = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        return json.loads(json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace"))
+        value = json.loads(text)
+        if SURROGATE.search(text):
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
+    return value

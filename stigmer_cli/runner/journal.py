@@ -5,7 +5,6 @@ has to be known. Any other step begins at the server first, so that a later atte
 """
 
 import asyncio
-import json
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -40,7 +39,7 @@ from stigmer_cli.domain.step import (
     hash_of,
 )
 from stigmer_cli.errors import OperationFailed, StigmerError
-from stigmer_cli.json_text import dump_json
+from stigmer_cli.json_text import dump_json, read_whole
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.heartbeat import RunnerStopped
 from stigmer_cli.runner.recorded_steps import RecordedSteps
@@ -394,7 +393,7 @@ def canonical_json(value: Json) -> str:
 
 
 def _result_of(state: StepState | None, result: str | None, error: str | None) -> Json:
-    found: Json = None if result is None else json.loads(result)
+    found: Json = None if result is None else read_whole(result)
     if state is StepState.FAILED:
         raise StepFailed(error or "the step failed", details=found)
     return found

@@ -8,7 +8,7 @@ from stigmer_cli.api.resume import ResumeItem, ResumeOutcome, ResumeRequest, Res
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound, RequestError
-from stigmer_cli.json_text import read_json
+from stigmer_cli.json_text import dump_json, read_json
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.resuming import Decision, Resumed
 
@@ -22,12 +22,10 @@ async def resume_executions(body: ResumeRequest, called: Called) -> ResumeRespon
 
     FAILED ones go on where they failed, and those that wait for a decision past it. Any other is left as it is.
     """
-    if body.skip is not None:
-        _check_json(body.result)
     decision = Decision(
         repeat=body.repeat,
         skip=body.skip,
-        result=body.result,
+        result=_read_result(body.result) if body.skip is not None else body.result,
         forget_from=body.forget_from,
         limits={**(body.limits.to_document() if body.limits else {}), **dict.fromkeys(body.lifted)},
     )
@@ -52,8 +50,9 @@ async def _resume(called: Services, id_: ExecutionId, decision: Decision, *, is_
     return found
 
 
-def _check_json(text: str) -> None:
+def _read_result(text: str) -> str:
+    """The result as the journal keeps it; raises RequestError where it is no JSON."""
     try:
-        read_json(text)
-    except ValueError as error:
+        return dump_json(read_json(text))
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"the result is no JSON: {error}", hint="--result '{\"sent\": true}'") from None

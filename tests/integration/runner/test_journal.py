@@ -17,7 +17,7 @@ from stigmer_cli.runner import journal as journal_module
 from stigmer_cli.runner import recorded_steps
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.heartbeat import RunnerStopped
-from stigmer_cli.runner.journal import Journal, Json, Performed, StepCall, StepFailed, StepParked
+from stigmer_cli.runner.journal import Journal, Json, Performed, StepCall, StepFailed, StepParked, _result_of
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.secret_values import DELIVERED, GONE
 from stigmer_cli.store import step_contents
@@ -91,6 +91,13 @@ async def test_a_later_attempt_takes_the_result_and_performs_nothing(desk: Desk,
     later = await desk.attempt(2)
     assert await later.perform(call("/a", effect), desk.effect("a again")) == given == {**result, "a": "ä?"}
     assert desk.performed == ["a"]
+
+
+def test_what_earlier_versions_recorded_of_half_a_character_is_read_as_it_is_written_now() -> None:
+    assert _result_of(StepState.DONE, '{"cut": "a\\ud83d", "whole": "\\ud83d\\ude00"}', None) == {
+        "cut": "a?",
+        "whole": "😀",
+    }
 
 
 async def test_a_recorded_failure_is_raised_again_with_its_sentence(desk: Desk) -> None:

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from stigmer_cli.domain.event import is_deeper
 from stigmer_cli.json_text import read_json
 
 CAUSE_MAX = 2_000
 REASON_MAX = 2_000
 CALLS_MAX = 200
 """How many calls of one turn may wait for a decision."""
+
+ARGUMENTS_DEPTH_MAX = 100
+"""pydantic, which writes the call, writes some 200 levels: the call would seem to have been lost on its way."""
 
 
 class WaitFor(StrEnum):
@@ -67,10 +71,9 @@ def check_arguments(text: str) -> str:
         raise ValueError(f"are not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError("are not a JSON object")  # noqa: TRY004 - the text is wrong
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-    except RecursionError:
-        raise ValueError("are nested too deeply") from None
+    if is_deeper(value, ARGUMENTS_DEPTH_MAX):
+        raise ValueError(f"are nested deeper than {ARGUMENTS_DEPTH_MAX} levels")
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ def test_the_same_arguments_are_the_same_text() -> None:
         ("[1]", "are not a JSON object"),
         ("path", "are not valid JSON: Expecting value"),
         ('{"x":' * 100_000, "are not valid JSON: "),
+        (f'{{"x": {"[" * 100}{"]" * 100}}}', "are nested deeper than 100 levels"),
     ],
 )
 def test_what_json_does_not_have_is_refused(text: str, said: str) -> None:

@@ -17,6 +17,9 @@ FIRST_COLLECTION = 250_000
 TERMINAL = ("rich", "pygments")
 """Libraries that print on a terminal; who imports them has a way without them."""
 
+PRETTY_PRINTERS = ("rich.pretty", "rich.traceback")
+"""What structlog imports of rich, and does without where it is not found; no table is printed with it."""
+
 COMPILE = "_create_fn"
 """The function by which Python 3.11 and 3.12 compile each method of a dataclass; 3.13 compiles them together."""
 
@@ -73,7 +76,7 @@ def lean_imports(*, without: Sequence[str] = ()) -> Iterator[None]:
         stack.callback(gc.enable)
         stack.callback(gc.freeze)  # else there would be so much that is new that Python looks through it at once
         stack.callback(gc.set_threshold, *USUAL)
-        stack.enter_context(_hidden([name for name in (*TERMINAL, *without) if name not in sys.modules]))
+        stack.enter_context(hidden([*TERMINAL, *without]))
         yield
 
 
@@ -111,14 +114,19 @@ def postponed_models() -> Iterator[None]:
 
 
 @contextmanager
-def _hidden(names: Sequence[str]) -> Iterator[None]:
-    for name in names:
+def hidden(names: Sequence[str]) -> Iterator[None]:
+    """Have whatever is imported in here not find those of `names` that are not imported yet, and do without.
+
+    Another thread does not find them meanwhile, either.
+    """
+    new = [name for name in names if name not in sys.modules]
+    for name in new:
         sys.modules[name] = None  # type: ignore[assignment] # how Python marks a module that cannot be imported
     try:
         yield
     finally:
-        for name in names:
-            del sys.modules[name]
+        for name in new:
+            sys.modules.pop(name, None)
 
 
 def _postpone(name: str, make: Callable[[], Method]) -> Method:

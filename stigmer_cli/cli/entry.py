@@ -31,6 +31,9 @@ PART_LINES = (["serve"], ["work"])
 COMPLETION = "_STIGMER_COMPLETE"
 """The variable by which a shell asks for completions."""
 
+PLUGINS_OF_PYDANTIC = "PYDANTIC_DISABLE_PLUGINS"
+"""Without it pydantic reads the metadata of all installed packages in search of plugins. Parts do not inherit it."""
+
 OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """The errors of a write to a full or failing disk."""
 
@@ -56,6 +59,7 @@ def main() -> None:
 def invoke(arguments: Sequence[str]) -> int:
     """Run `stigmer ARGUMENTS`, print its result or its error, and return the exit code."""
     cli = Cli(environ=dict(os.environ), user_home=find_user_home(), working_directory=find_working_directory())
+    os.environ[PLUGINS_OF_PYDANTIC] = "__all__"
     for name in TAKEN:  # the settings have them already, and the client library would read them again
         os.environ.pop(name, None)
     try:

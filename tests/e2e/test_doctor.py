@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +25,28 @@ from tests.support.installed import Stigmer, frozen, installed
 from tests.support.polling import wait_until
 
 ROUNDS_MAX = 4
+LOADED = """
+import sys
+from stigmer_cli.cli.entry import invoke
+from stigmer_cli.lean_imports import skip_command_of_httpx
+skip_command_of_httpx()
+code = invoke(["doctor"])
+print("LOADED", code, *sys.modules)
+"""
+UNUSED = {
+    "attr",
+    "fastapi",
+    "httpx",
+    "rich.pretty",
+    "rich.traceback",
+    "sqlalchemy",
+    "stigmer_cli.api.resources",
+    "stigmer_cli.client",
+    "stigmer_cli.doctor.bundle",
+    "stigmer_cli.doctor.repairs.repair",
+    "stigmer_cli.supervisor.supervisor",
+    "tarfile",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +71,23 @@ def test_a_healthy_stack_is_healthy_in_every_format(stigmer: Stigmer) -> None:
     passes = [one["category"] for one in found["checks"] if one["result"] == "pass"]
     text = await_page(stigmer, "passed: " + ", ".join(f"{one} {passes.count(one)}" for one in Category))
     assert text.startswith("healthy\n")
+
+
+def test_a_healthy_stack_is_looked_at_without_what_only_another_one_needs(stigmer: Stigmer) -> None:
+    wait_until_healthy(stigmer)
+    loaded: set[str] = set()
+
+    def is_healthy() -> bool:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", LOADED], env=stigmer.environment, capture_output=True, text=True, check=True
+        )
+        loaded.clear()
+        loaded.update(done.stdout.partition("LOADED")[2].split())
+        return "0" in loaded and "not judged" not in done.stdout
+
+    wait_until(is_healthy)
+    assert {"temporalio.client", "pydantic"} < loaded
+    assert loaded & UNUSED == set()
 
 
 @pytest.mark.parametrize("part", ["temporal", "server", "runner"])

@@ -6,15 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.doctor.bundle import write_bundle
 from stigmer_cli.cli.doctor.options import DoctorOptions
 from stigmer_cli.cli.doctor.report import print_report
-from stigmer_cli.doctor.archive import check_target
 from stigmer_cli.doctor.catalog import choose_checks, find_codes
 from stigmer_cli.doctor.check import Check
 from stigmer_cli.doctor.facts.collect import collect_facts
 from stigmer_cli.doctor.facts.facts import Facts
-from stigmer_cli.doctor.repairs.repair import repair
 from stigmer_cli.doctor.report import Diagnosis, Report, Verdict, select_reported
 from stigmer_cli.doctor.run_checks import diagnose
 from stigmer_cli.errors import ConfigError, TimedOut
@@ -44,6 +41,8 @@ def run_doctor(cli: Cli, options: DoctorOptions) -> int:
         waits_s=options.waits_s,
     )
     if options.bundle is not None:
+        from stigmer_cli.doctor.archive import check_target  # noqa: PLC0415 - for a bundle only
+
         check_target(options.bundle)  # before the checks, which take seconds
     seen = cli.run(_diagnose_and_repair(cli, asked, is_repaired=options.is_repaired))
     _show(cli, seen, options.bundle, is_verbose=options.is_verbose)
@@ -68,6 +67,8 @@ async def diagnose_once(cli: Cli, *, only: frozenset[str] = frozenset()) -> Repo
 def _show(cli: Cli, seen: Diagnosis, bundle: Path | None, *, is_verbose: bool) -> None:
     data = seen.report.to_json()
     if bundle is not None:
+        from stigmer_cli.cli.doctor.bundle import write_bundle  # noqa: PLC0415 - for a bundle only
+
         data["bundle"] = write_bundle(cli, seen, bundle)
     cli.out.result(data, lambda console: print_report(console, seen.report, is_verbose=is_verbose))
 
@@ -76,6 +77,8 @@ async def _diagnose_and_repair(cli: Cli, asked: _DiagnosisRequest, *, is_repaire
     """The diagnosis to report: after the repairs if `is_repaired`, and after the wait if there is one."""
     if not is_repaired:
         return await _diagnose_until_healthy(cli, asked)
+    from stigmer_cli.doctor.repairs.repair import repair  # noqa: PLC0415 - for `--fix` only
+
     repaired = await repair(lambda: _diagnose(cli, asked), tell=cli.out.note, clock=cli.clock)
     if asked.waits_s is None or repaired.report.is_ok:
         return repaired

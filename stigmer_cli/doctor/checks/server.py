@@ -1,8 +1,8 @@
 """Checks of category Stack about its server: whether it lets us in, and is of one version with the rest."""
 
 import re
+from typing import TYPE_CHECKING
 
-from stigmer_cli.api.health import LoadHealth
 from stigmer_cli.doctor.check import (
     BUSY_S,
     SERVER_BUSY,
@@ -25,6 +25,9 @@ from stigmer_cli.stack.parts import SERVER
 from stigmer_cli.stack.precedence import layer_of, take_back
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.time_format import span
+
+if TYPE_CHECKING:
+    from stigmer_cli.api.health import LoadHealth
 
 RUNNER_VERSION = re.compile(r"^stigmer-runner/[^/]+/\d+[^/]*/(.+)$")
 VERSIONS_S = 2.0
@@ -75,7 +78,7 @@ async def load(facts: Facts) -> Found:
     return passed("what is sent is written at once", **evidence)
 
 
-def _describe_waits(load: LoadHealth) -> str:
+def _describe_waits(load: "LoadHealth") -> str:
     writes = f"{count(load.waiting, 'write')} wait for the store, {span(load.wait_s)} each; "
     claims = f"executions wait {span(load.claimed_after_s or 0.0)} for a runner; "
     return (writes if load.waiting else "") + (claims if load.claimed_after_s is not None else "")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
-from typing import TYPE_CHECKING
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock
@@ -28,6 +27,7 @@ from stigmer_cli.doctor.facts.facts import (
     temporal_namespace,
 )
 from stigmer_cli.doctor.facts.pollers import live_among
+from stigmer_cli.doctor.facts.quiet_work import Caller, probe_quiet_server
 from stigmer_cli.doctor.facts.tls_probe import probe_server_tls, probe_temporal_tls
 from stigmer_cli.doctor.facts.tool_servers import probe_tool_servers
 from stigmer_cli.doctor.facts.web_page_access import probe_page_endpoints
@@ -44,9 +44,6 @@ from stigmer_cli.stack.status import SupervisorObservation
 from stigmer_cli.store_record import read_store_record
 from stigmer_cli.supervisor.record import SupervisorRecord, read_record
 from stigmer_cli.temporal.target import Target, target_of
-
-if TYPE_CHECKING:
-    from stigmer_cli.doctor.facts.open_work import Caller
 
 
 def collect_facts(
@@ -185,14 +182,13 @@ class _Place:
         names = sorted({name for text in texts for name in find_references(text)})
         secrets: Mapping[str, str] = {}
         if names:
-            from stigmer_cli.doctor.facts.open_work import resolve_secrets  # noqa: PLC0415 - loaded by `executions`
+            await probes.load_module("stigmer_cli.doctor.facts.open_work")
+            from stigmer_cli.doctor.facts.open_work import resolve_secrets  # noqa: PLC0415 - loaded just now
 
             secrets = await resolve_secrets(self._caller(), names)
         return await probe_tool_servers(servers, self.settings.proxies, secrets=secrets, clock=self.clock)
 
-    def _caller(self) -> "Caller":
-        from stigmer_cli.doctor.facts.open_work import Caller  # noqa: PLC0415 - loaded by `executions`
-
+    def _caller(self) -> Caller:
         return Caller(
             url=self.url,
             token=probes.token_of(self.settings),
@@ -204,6 +200,10 @@ class _Place:
         self, temporal: Once[TemporalSeen], server: Once[ServerSeen], supervisor: Once[SupervisorObservation]
     ) -> ExecutionsSeen:
         """The open executions; Temporal is asked about them only where this process is connected to it."""
+        caller = self._caller()
+        quiet = await probe_quiet_server(caller)
+        if quiet is not None:
+            return quiet
         await probes.load_module("stigmer_cli.doctor.facts.open_work")
         from stigmer_cli.doctor.facts.open_work import (  # noqa: PLC0415 - loaded just now
             Surroundings,
@@ -216,7 +216,7 @@ class _Place:
             is_polled = bool(live_among(seen, health, await supervisor()))
             return Surroundings(target=target, is_polled=is_polled, health=health)
 
-        return await probe_executions(self._caller(), look=look, clock=self.clock)
+        return await probe_executions(caller, look=look, clock=self.clock)
 
 
 def _pids(record: SupervisorRecord | None) -> Mapping[str, int]:

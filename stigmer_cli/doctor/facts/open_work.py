@@ -18,6 +18,7 @@ from stigmer_cli.api.waiting import WaitingBody
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen
+from stigmer_cli.doctor.facts.quiet_work import PAGE, REPORT_S, Caller
 from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.execution import Attention, Dispatch, Execution, ModelWait, QueueReason
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, store_in
@@ -31,10 +32,6 @@ from stigmer_cli.judgement.stuck import Stuck, StuckContext, is_young, judge
 from stigmer_cli.judgement.wire import stuck_groups
 from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.temporal.target import Target
-
-PAGE = 500
-REPORT_S = 0.9
-"""The server takes less than half of that, and reports what it could not look at."""
 
 LOOKED_UP_MAX = 20
 NOT_LOOKED_UP = "it could not be looked up in a moment"
@@ -57,19 +54,6 @@ class Surroundings:
 
 
 FindSurroundings = Callable[[], Awaitable[Surroundings]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """How to call the server: its URL, the token, and the authority to trust (None: the system's).
-
-    `is_insecure_allowed` is STIGMER_INSECURE_HTTP.
-    """
-
-    url: str
-    token: str | None
-    ca_file: str | None = None
-    is_insecure_allowed: bool = False
 
 
 async def probe_executions(caller: Caller, *, look: FindSurroundings, clock: Clock) -> ExecutionsSeen:

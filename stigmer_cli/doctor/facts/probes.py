@@ -17,9 +17,11 @@ from stigmer_cli.credential import read_token
 from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.database_url import sqlite_file
 from stigmer_cli.doctor.facts.facts import EndpointSeen, HttpEndpoint, ServerSeen, StoreSeen, TemporalSeen
+from stigmer_cli.doctor.facts.web_page_access import is_http
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.errors import ConfigError, MachineError, ServerBusy, ServerUnproven, TokenKept, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
+from stigmer_cli.lean_imports import PRETTY_PRINTERS, hidden
 from stigmer_cli.proxies import PORTS
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.endpoints_file import Endpoints
@@ -188,7 +190,7 @@ async def _why_silent(
 
 
 async def load_module(module: str) -> None:
-    """Import `module` in a thread: it takes a third of a second, in which the other probes go on."""
+    """Import `module` in a thread: it takes up to a third of a second, in which the other probes go on."""
     await in_thread(lambda: importlib.import_module(module))
 
 
@@ -202,12 +204,17 @@ async def probe_temporal(
     """
     if endpoint.why or endpoint.silence:
         return TemporalSeen(state=ConnectionState.DISCONNECTED, cause=endpoint.why or endpoint.silence)
-    await load_module("stigmer_cli.doctor.facts.temporal_probe")
+    await in_thread(_load_temporal_probe)
     from stigmer_cli.doctor.facts.temporal_probe import dial_temporal  # noqa: PLC0415 - loaded just now
     from stigmer_cli.log import silence  # noqa: PLC0415 - loaded with it
 
     silence()
     return await dial_temporal(target, store, clock=clock, waits_for=waits_for)
+
+
+def _load_temporal_probe() -> None:
+    with hidden(PRETTY_PRINTERS):
+        importlib.import_module("stigmer_cli.doctor.facts.temporal_probe")
 
 
 async def probe_http_endpoints(pid: int, found: Endpoints | None) -> tuple[HttpEndpoint, ...]:
@@ -217,6 +224,8 @@ async def probe_http_endpoints(pid: int, found: Endpoints | None) -> tuple[HttpE
     answers: dict[int, int] = {}
 
     async def ask(port: int) -> None:
+        if not await is_http("127.0.0.1", port, pid=pid):
+            return
         try:
             async with FairTimeout(HTTP_ASK_S, waits_for=(pid,)):
                 answers[port] = (await get_json(f"http://127.0.0.1:{port}{HTTP_PATH}", None))[0]

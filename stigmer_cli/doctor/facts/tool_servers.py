@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from stigmer_cli.api.agent_tools import McpBody, ToolServerBody
 from stigmer_cli.clock import Clock
 from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.facts.facts import ToolServerSeen
@@ -17,6 +17,9 @@ from stigmer_cli.errors import StigmerError, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.proxies import Proxies
 from stigmer_cli.time_format import span
+
+if TYPE_CHECKING:
+    from stigmer_cli.api.agent_tools import McpBody
 
 SERVERS_MAX = 20
 AT_ONCE_MAX = 4
@@ -34,7 +37,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 async def probe_tool_servers(
-    servers: Sequence[tuple[str, McpBody]], proxies: Proxies, *, secrets: Mapping[str, str], clock: Clock
+    servers: "Sequence[tuple[str, McpBody]]", proxies: Proxies, *, secrets: Mapping[str, str], clock: Clock
 ) -> tuple[ToolServerSeen, ...]:
     """What is wrong with the first `SERVERS_MAX` of `servers`, each with the name of an agent that has it.
 
@@ -59,7 +62,7 @@ class _Probe:
     clock: Clock
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE_MAX))
 
-    async def look_at(self, mcp: McpBody) -> str:
+    async def look_at(self, mcp: "McpBody") -> str:
         """Why an agent cannot use the server; empty if it can."""
         if mcp.url is None:
             why = await in_thread(lambda: _why_not_started(mcp))
@@ -70,7 +73,7 @@ class _Probe:
         async with self.room:
             return await self._ask(mcp)
 
-    async def _ask(self, mcp: McpBody) -> str:
+    async def _ask(self, mcp: "McpBody") -> str:
         try:
             given = {
                 "env": {name: fill_references(value, self.secrets) for name, value in mcp.env.items()},
@@ -78,10 +81,11 @@ class _Probe:
             }
         except KeyError as missing:
             return f"there is no secret {missing.args[0]}: stigmer secrets set {missing.args[0]}"
-        body = ToolServerBody(mcp=mcp.model_copy(update=given))
+        from stigmer_cli.api.agent_tools import ToolServerBody  # noqa: PLC0415 - loaded by who read `mcp`
         from stigmer_cli.tool_server.connection import ServerSettings, ToolServer  # noqa: PLC0415 - for few, and slow
         from stigmer_cli.tool_server.transport import load_library  # noqa: PLC0415
 
+        body = ToolServerBody(mcp=mcp.model_copy(update=given))
         await in_thread(load_library)
         environ = {"PATH": os.pathsep.join(os.get_exec_path()), "HOME": str(Path.home())}
         settings = ServerSettings(environ=environ, silent_s=STARVED_S, start_s=STARVED_S, proxies=self.proxies)
@@ -99,7 +103,7 @@ def _ignore(_line: str) -> None:
     """What a server writes to its standard error is the runner's to log."""
 
 
-def _why_not_started(mcp: McpBody) -> str:
+def _why_not_started(mcp: "McpBody") -> str:
     """Why the command cannot be started, as far as its files tell; empty if nothing is wrong with them."""
     if mcp.cwd is not None and not Path(mcp.cwd).is_dir():
         return f"there is no folder {mcp.cwd}"

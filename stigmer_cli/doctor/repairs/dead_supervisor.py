@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.repairs.fix import ActResult, Fix, done, left
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.down import UP_LOCK
 from stigmer_cli.stack.endpoints_file import STATE_FILE
 from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.record import LOCK_FILE, SOCKET, read_record
@@ -23,6 +22,8 @@ async def clear_the_dead(facts: "Facts", _: "Judged") -> ActResult:
 
 def _clear(home: Home) -> ActResult:
     """Clean up under both locks: the supervisor's is free only when it is dead, and `up` cannot interfere."""
+    from stigmer_cli.stack.down import UP_LOCK  # noqa: PLC0415 - for this repair only, and slow
+
     files = [home.run / name for name in (STATE_FILE, SUPERVISOR_FILE, SOCKET)]
     stale = [path for path in files if path.exists()]
     if not stale:

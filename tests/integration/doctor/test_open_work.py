@@ -10,6 +10,7 @@ import pytest
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.doctor.facts import open_work
+from stigmer_cli.doctor.facts.quiet_work import Caller
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.judgement.wire import IDS_MAX
 from tests.support.orphans import cluster_of, write_orphans
@@ -55,7 +56,7 @@ async def test_the_newest_are_looked_at_however_many_came_before_them(
             await server.until()
             probe = partial(
                 open_work.probe_executions,
-                open_work.Caller(url=server.url, token=TOKEN),
+                Caller(url=server.url, token=TOKEN),
                 look=_nowhere,
                 clock=SystemClock(),
             )

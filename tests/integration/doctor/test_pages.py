@@ -10,10 +10,12 @@ from stigmer_cli.doctor.facts.web_page_access import probe_page_endpoints
 from tests.support.temporal_server import die_with_parent, kill_group
 
 SERVES = """
-import http.server, socket
+import http.server, socket, time
+PAGE, SLOW_S = "/metrics", 0.0
 class Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        knows = self.path == "/metrics" and "page.invalid" in self.headers["Host"]
+        time.sleep(SLOW_S if self.path != "/metrics" else 0)
+        knows = self.path == PAGE and "page.invalid" in self.headers["Host"]
         self.send_response(200 if knows else 421); self.end_headers()
     def log_message(self, *_): pass
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
@@ -45,6 +47,12 @@ async def test_a_socket_is_known_by_what_it_gives_to_a_foreign_host() -> None:
     given = {endpoint.address: endpoint.given for endpoint in found}
     assert given == {f"127.0.0.1:{open_port}": ("/metrics",), f"127.0.0.1:{silent_port}": ()}
     assert {endpoint.part for endpoint in found} == {"temporal"}
+
+
+async def test_whoever_answers_at_all_has_more_time_for_the_other_paths() -> None:
+    with _part(SERVES.replace('"/metrics", 0.0', '"/livez", 0.2')) as (pid, (open_port, _)):
+        found = await probe_page_endpoints({"temporal": pid})
+    assert [(one.address, one.given) for one in found if one.given] == [(f"127.0.0.1:{open_port}", ("/livez",))]
 
 
 async def test_a_part_behind_a_script_is_looked_at_too() -> None:

@@ -30,6 +30,10 @@ class PlainCommand(TyperCommand):
 class SectionedGroup(TyperGroup):
     """The commands of an application, each listed in its section (`rich_help_panel`), in the order of registration."""
 
+    def list_commands(self, ctx: "Context") -> list[str]:  # noqa: ARG002 - as typer calls it
+        """The names, in the order of registration; typer's own looks at every command, too, which imports it."""
+        return list(self.commands)
+
     def format_commands(self, ctx: "Context", formatter: "HelpFormatter") -> None:  # noqa: ARG002 - as typer calls it
         """Write a table for each section; the tables share one width of names."""
         column = max(map(len, self.commands))

@@ -2,9 +2,11 @@
 
 import dataclasses
 import gc
+import os
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, dataclass
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -159,6 +161,34 @@ def test_a_version_needs_no_typer_and_a_command_only_its_own_module() -> None:
     loaded = done.stdout.splitlines()[-1].split()
     assert "stigmer_cli.cli.stack.commands" in loaded
     assert "stigmer_cli.cli.executions.commands" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("line", "modules"),
+    [
+        ("stigmer exec", {"executions"}),
+        ("stigmer d", {"agents", "stack", "doctor", "drill"}),
+        ("stigmer doctor --on", {"doctor"}),
+        ("stigmer nonsense", set()),
+    ],
+)
+def test_the_completion_of_a_word_imports_the_commands_that_begin_with_it(
+    line: str, modules: set[str], tmp_path: Path
+) -> None:
+    program = "from stigmer_cli.cli.entry import invoke; import sys; invoke([]); print(*sys.modules)"
+    asked = {"_STIGMER_COMPLETE": "bash", "_STIGMER_LINE": line, "_STIGMER_WORD": line.rsplit(maxsplit=1)[-1]}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        env={**os.environ, **asked, "STIGMER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    offered, *_, loaded = done.stdout.splitlines()
+    assert offered == "values"
+    found = {name for name in loaded.split() if name.startswith("stigmer_cli.cli.") and name.endswith(".commands")}
+    declared = {f"stigmer_cli.cli.{module}.commands" for module in modules}
+    assert found == {*declared, "stigmer_cli.cli.help.commands"}
 
 
 def test_a_command_is_imported_when_somebody_looks_at_it() -> None:

@@ -36,6 +36,7 @@ print("LOADED", code, *sys.modules)
 UNUSED = {
     "attr",
     "fastapi",
+    "grpc",
     "httpx",
     "rich.pretty",
     "rich.traceback",

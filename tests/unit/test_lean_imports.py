@@ -47,6 +47,7 @@ def test_a_part_starts_without_what_it_never_uses(module: str) -> None:
         "rich.console",
         "pygments",
         "alembic",
+        "grpc",
         "sqlalchemy.orm",
         "sqlalchemy.dialects.postgresql",
         "typer.rich_utils",

@@ -21,7 +21,7 @@ from stigmer_cli.doctor.facts.web_page_access import is_http
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.errors import ConfigError, MachineError, ServerBusy, ServerUnproven, TokenKept, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
-from stigmer_cli.lean_imports import PRETTY_PRINTERS, hidden
+from stigmer_cli.lean_imports import GRPC, PRETTY_PRINTERS, hidden
 from stigmer_cli.proxies import PORTS
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.endpoints_file import Endpoints
@@ -213,7 +213,7 @@ async def probe_temporal(
 
 
 def _load_temporal_probe() -> None:
-    with hidden(PRETTY_PRINTERS):
+    with hidden([*PRETTY_PRINTERS, *GRPC]):
         importlib.import_module("stigmer_cli.doctor.facts.temporal_probe")
 
 

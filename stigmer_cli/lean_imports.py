@@ -38,9 +38,18 @@ COMMAND_OF_HTTPX = "httpx._main"
 """The command line of httpx, which comes with it wherever click and rich are installed: half of the time it takes."""
 
 
+OLD_PYDANTIC = "pydantic.v1"
+"""The library as it was years ago, which FastAPI imports to see that no model is one of it."""
+
+
 def skip_command_of_httpx() -> None:
     """Have httpx do without its own command line, as it does where that cannot be imported."""
     sys.modules.setdefault(COMMAND_OF_HTTPX, None)  # type: ignore[arg-type] # a module that cannot be imported
+
+
+def skip_old_pydantic() -> None:
+    """Have FastAPI take it that no model is one of `OLD_PYDANTIC`, as it does where that cannot be imported."""
+    sys.modules.setdefault(OLD_PYDANTIC, None)  # type: ignore[arg-type]
 
 
 def postpone_collections() -> None:

@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import Any
 
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.yaml_json import read_yaml
 
 ABOUT = frozenset({"title", "description", "type"})
 """What the schemas of all tasks have."""
@@ -20,6 +19,8 @@ ABOUT = frozenset({"title", "description", "type"})
 @cache
 def load_schema() -> Mapping[str, Any]:
     """The schema of a workflow, of version 1.0.3 of the specification."""
+    from stigmer_cli.workflow.yaml_json import read_yaml  # noqa: PLC0415 - yaml, for who applies a workflow only
+
     text = (files(__package__) / "schema" / "workflow.yaml").read_text("utf-8")
     located = next(read_yaml(text))
     assert isinstance(located.data, dict)  # noqa: S101 - a file of this package

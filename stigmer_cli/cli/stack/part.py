@@ -2,11 +2,12 @@
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.stack.temporal_first import wait_for_own_temporal
-from stigmer_cli.lean_imports import lean_imports, postponed_models
+from stigmer_cli.lean_imports import lean_imports, postponed_models, skip_old_pydantic
 
 
 def run_server(cli: Cli) -> int:
     """Run the server until a signal stops it; returns the exit code."""
+    skip_old_pydantic()
     with lean_imports(), postponed_models():
         from stigmer_cli.cli.stack.serve import serve  # noqa: PLC0415
 

@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.runner.model.script_file import ScriptTurn, read_script
 from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.runner.model.words import split_words
+from stigmer_cli.running_version import InstallationChanged
+
+if TYPE_CHECKING:
+    from stigmer_cli.runner.model.script_file import ScriptTurn
 
 PIECE_WORDS = 8
 
@@ -47,12 +51,17 @@ class ScriptedModel:
                 cost=turn.usage.cost,
             )
 
-    async def play(self, number: int) -> ScriptTurn:
-        """Turn `number`, from 0, after its delay. Raises ModelFailed where it fails, or is not there."""
+    async def play(self, number: int) -> "ScriptTurn":
+        """Turn `number`, from 0, after its delay. Raises ModelFailed where it fails, or is not there.
+
+        And InstallationChanged where what reads it, which is loaded for the first turn, cannot be imported.
+        """
         try:
             turns = await asyncio.to_thread(self._read_changed)
         except ConfigError as error:
             raise ModelFailed(error.message) from error
+        except ImportError as error:
+            raise InstallationChanged(error) from error
         if number >= len(turns):
             count = "1 turn" if len(turns) == 1 else f"{len(turns)} turns"
             raise ModelFailed(f"the script {self._path} has {count}, and the conversation asks for turn {number + 1}")
@@ -62,11 +71,13 @@ class ScriptedModel:
             raise ModelFailed(turn.fail)
         return turn
 
-    def _read_changed(self) -> Sequence[ScriptTurn]:
+    def _read_changed(self) -> "Sequence[ScriptTurn]":
         """The turns in the file, which is parsed again only where it has changed.
 
         Raises ConfigError.
         """
+        from stigmer_cli.runner.model.script_file import read_script  # noqa: PLC0415 - yaml, for few runners only
+
         stamp = _stamp_of(self._path)  # before the file is read: a change in between is seen at the next turn
         if stamp is None or stamp != self._stamp:
             self._turns, self._stamp = read_script(self._path).root, stamp

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner.model.script import ScriptedModel
 from stigmer_cli.runner.model.script_file import read_script
 from stigmer_cli.runner.model.seam import ModelFailed
+from stigmer_cli.running_version import InstallationChanged
 from tests.support.fakes_temporal import LoopClock
 
 
@@ -69,6 +71,13 @@ def test_in_a_session_the_script_goes_on_with_its_next_turn(tmp_path: Path) -> N
 
 def test_a_turn_that_fails_says_its_own_sentence(tmp_path: Path) -> None:
     assert _failure(_script(tmp_path, "- {fail: the model is tired}\n")) == "the model is tired"
+
+
+def test_a_runner_whose_installation_was_moved_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _script(tmp_path, "- {text: one}\n")
+    monkeypatch.setitem(sys.modules, read_script.__module__, None)
+    with pytest.raises(InstallationChanged):
+        asyncio.run(_answer(path))
 
 
 def test_calls_need_an_agent_with_tools(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ async def test_a_socket_is_known_by_what_it_gives_to_a_foreign_host() -> None:
 
 
 async def test_whoever_answers_at_all_has_more_time_for_the_other_paths() -> None:
-    with _part(SERVES.replace('"/metrics", 0.0', '"/livez", 0.2')) as (pid, (open_port, _)):
+    with _part(SERVES.replace('"/metrics", 0.0', '"/livez", 0.15')) as (pid, (open_port, _)):
         found = await probe_page_endpoints({"temporal": pid})
     assert [(one.address, one.given) for one in found if one.given] == [(f"127.0.0.1:{open_port}", ("/livez",))]
 

@@ -30,6 +30,7 @@ from tests.chaos.journals import (
 from tests.chaos.workflow_journals import find_wrong, find_wrong_mark
 from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.ids import workflow
+from tests.support.machine_load import slack
 
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 AGAIN = frozenset({EventType.ORPHANED, EventType.RESUMED})
@@ -264,7 +265,7 @@ async def _observed(row: ExecutionResource, sources: Sources) -> Observed | None
 
     There is time, too, for a Temporal that is slow to answer while other shards end at the same time.
     """
-    deadline = asyncio.get_running_loop().time() + CLOSES_WITHIN_S
+    deadline = asyncio.get_running_loop().time() + CLOSES_WITHIN_S * slack()
     kind = Kind.WORKFLOW if row.spec.workflow_id else Kind.AGENT
     name = replace(workflow(row.metadata.id, row.status.epoch, store=sources.store), kind=kind)
     while True:

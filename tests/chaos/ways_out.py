@@ -39,6 +39,9 @@ DECIDED_MAX = 12
 CANCEL, RESUME, SKIP = ("cancel",), "resume", "--skip"
 VERBS = ("reconcile", RESUME, *CANCEL)
 COMMAND = re.compile(r"stigmer executions (\w+) [aw]ex-\w+((?: --[\w-]+(?: /[\w/]+)?)*)")
+WAIT = "stigmer doctor --wait"
+"""The hint for what goes on by itself, as what was resumed may have to on a busy machine."""
+
 NAMED_MAX = 200
 ROUNDS_MAX = 3
 """A runner without processor time misses its heartbeats: the step that a person had repeated is in the air again."""
@@ -122,7 +125,8 @@ async def _run_commands(
     by_command: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, item in items.items():
         command = chosen[name]
-        by_command[command].append(name)
+        if command or WAIT not in item.hint:
+            by_command[command].append(name)
         typed = " ".join(word for word in command if not word.startswith("/"))
         taken[f"{item.kind}: {typed or 'nothing to type'}"] += 1
     wrong: dict[str, str] = {}

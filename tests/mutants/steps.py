@@ -54,7 +54,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a resume forgets the whole journal",
         file="store/resuming.py",
-        old="        return [find_step(id_, journal, decision.repeat)]\n",
+        old="        return [find_step(id_, journal, decision.repeat), *list_decisions(journal, [decision.repeat])]\n",
         new="        return list(journal)\n",
         caught_by=(SEEDS, RESUMING),
     ),
@@ -131,8 +131,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a decision outlives the step that it was about",
         file="store/resuming.py",
-        old="                if decision.forget_from:  # else",
-        new="                if not decision.forget_from:  # else",
+        old="        if decision.forget_from:  # else",
+        new="        if not decision.forget_from:  # else",
         caught_by=(WAITS, RESUMING),
     ),
     Mutant(

@@ -61,4 +61,11 @@ MUTANTS: tuple[Mutant, ...] = (
         new="        if self.is_ending or not self.is_ending:\n",
         caught_by=(SEEDS,),
     ),
+    Mutant(
+        name="a step whose runner stops counts as one that lost a race",
+        file="runner/workflow_journal.py",
+        old="        self.is_ending = True\n",
+        new="        self.is_ending = False\n",
+        caught_by=(SEEDS,),
+    ),
 )

@@ -63,10 +63,7 @@ async def _of(simulation: Simulation, row: Execution, rows: Mapping[ExecutionId,
     if simulation.plan.workflows and not row.phase.is_terminal:
         wrong.append(f"still {row.phase}, and no way out has ended it: {row.attention or row.waiting}")
     if row.kind is Kind.WORKFLOW:
-        is_disturbed = simulation.plan.faults > 0
-        wrong += await wrong_workflow(
-            simulation.store, row, timeline, rows, simulation.ledger, is_disturbed=is_disturbed
-        )
+        wrong += await wrong_workflow(simulation.store, row, timeline, rows, simulation.ledger)
     return [*wrong, *await _of_steps(simulation, row), *_of_effects(simulation, row)]
 
 

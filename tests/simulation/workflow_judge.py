@@ -7,7 +7,7 @@ from stigmer_cli.api.steps import contents_body
 from stigmer_cli.domain.execution import Event, EventType, Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.step import idempotency_key
+from stigmer_cli.domain.step import StepState, idempotency_key
 from stigmer_cli.server.routes.children import PARENT_LABEL
 from stigmer_cli.store.children import make_child_id
 from stigmer_cli.store.store import Store
@@ -24,17 +24,11 @@ CHILD_FAILED = "did not complete"
 
 
 async def wrong_workflow(
-    store: Store,
-    row: Execution,
-    events: Sequence[Event],
-    rows: Mapping[ExecutionId, Execution],
-    ledger: Ledger,
-    *,
-    is_disturbed: bool,
+    store: Store, row: Execution, events: Sequence[Event], rows: Mapping[ExecutionId, Execution], ledger: Ledger
 ) -> Sequence[str]:
-    """What is wrong with an execution of a workflow, as sentences. `is_disturbed`: there were faults.
+    """What is wrong with an execution of a workflow, as sentences.
 
-    A step that loses a race while the server is away, or whose runner dies then, stays open: nobody knows its effect.
+    Of a step that lost a race nobody knows whether it took effect where its runner died before: it stays UNKNOWN.
     """
     workflow = WORKFLOWS[row.agent_name]
     journal = await _read_journal(store, row, workflow, ledger)
@@ -47,7 +41,7 @@ async def wrong_workflow(
         wrong += [
             f"COMPLETED, and {step.key} (once) is {step.state}"
             for step in journal.in_the_air
-            if not (is_disturbed and workflow.calls[step.key].is_optional)
+            if step.state is StepState.BEGUN or not workflow.calls[step.key].is_optional
         ]
         if not any(event.type is EventType.ATTENTION for event in events):
             wrong += _wrong_spans(row, ledger)

@@ -63,6 +63,7 @@ from stigmer_cli.api.workflows import (
     WorkflowPage,
     WorkflowResource,
 )
+from stigmer_cli.domain.execution import UsageBy
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_calls import CONNECT_MAX_S, HttpCalls
 from stigmer_cli.json_text import dump_json
@@ -257,9 +258,11 @@ class Client(HttpCalls):
         """Delete those of `ids`, up to `api.prune.PRUNE_MAX`, that have ended."""
         return (await self._post("/v1/executions:prune", PruneRequest(ids=list(ids)), PruneResponse)).items
 
-    async def usage(self, *, since: datetime | None, until: datetime | None, agent: str | None) -> UsageAnswer:
+    async def usage(
+        self, *, since: datetime | None, until: datetime | None, agent: str | None, by: UsageBy = UsageBy.AGENT
+    ) -> UsageAnswer:
         """What models used for executions accepted in that span; raises NotFound for an unknown agent."""
-        return await self._get("/v1/usage", UsageAnswer, usage_parameters(since, until, agent))
+        return await self._get("/v1/usage", UsageAnswer, usage_parameters(since, until, agent, by))
 
     # -- sessions
 

@@ -1,4 +1,4 @@
-"""Executions that a workflow waits for, on the wire: as its runs ask for them."""
+"""Executions that a workflow starts, on the wire: as its runs ask for them."""
 
 from pydantic import Field, JsonValue
 
@@ -13,7 +13,8 @@ NAME_MAX = 500
 class ChildRequest(Asked):
     """The execution for the step `key`: of `agent` with `message`, or of `workflow` (NAMESPACE/NAME) with `input`.
 
-    Asked for once more, it is the same one; another request for the same step is refused.
+    Asked for once more, it is the same one; another request for the same step is refused. One that is not awaited goes
+    on by itself: `isAwaited` is left out unless it is false, because older servers refuse it.
     """
 
     key: Key
@@ -23,6 +24,7 @@ class ChildRequest(Asked):
     workflow: str = Field(default="", max_length=NAME_MAX)
     version: str | None = Field(default=None, max_length=NAME_MAX)
     input: JsonValue = None
+    is_awaited: bool = Field(default=True, exclude_if=lambda is_awaited: is_awaited)
 
 
 class ChildResponse(Sent):

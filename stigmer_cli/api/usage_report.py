@@ -2,13 +2,16 @@
 
 from datetime import datetime
 
+from pydantic import Field
+
 from stigmer_cli.api.wire import Moment, Sent
+from stigmer_cli.domain.execution import UsageBy
 
 ITEMS_MAX = 1_000
 
 
 class UsageItem(Sent):
-    """What the executions of an agent used with a model.
+    """What the executions of an agent used with a model. `workflow` is there by workflow only.
 
     `model` is null for executions that have not asked one yet. `turns` are answers of the model, and `toolCalls` calls
     of tools, as far as they are recorded. `cost` is in US dollars, by list prices, and null
@@ -24,6 +27,7 @@ class UsageItem(Sent):
     tool_calls: int
     cost: float | None
     unpriced: int
+    workflow: str | None = Field(default=None, exclude_if=lambda workflow: workflow is None)
 
 
 class UsageSum(Sent):
@@ -51,10 +55,13 @@ class UsageAnswer(Sent):
     truncated: bool = False
 
 
-def usage_parameters(since: datetime | None, until: datetime | None, agent: str | None) -> dict[str, str | None]:
+def usage_parameters(
+    since: datetime | None, until: datetime | None, agent: str | None, by: UsageBy = UsageBy.AGENT
+) -> dict[str, str | None]:
     """The parameters of the URL; a None is left out."""
     return {
         "since": since.isoformat() if since else None,
         "until": until.isoformat() if until else None,
         "agent": agent,
+        "by": None if by is UsageBy.AGENT else by,
     }

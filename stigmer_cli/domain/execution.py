@@ -108,6 +108,13 @@ class Dispatch:
         return self.submitted_at is not None
 
 
+class UsageBy(StrEnum):
+    """What a total of usage is for: an agent and a model, or a workflow with both."""
+
+    AGENT = "agent"
+    WORKFLOW = "workflow"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TokenUsage:
     """What the provider of `model` counted for its answers, in tokens.

@@ -34,7 +34,8 @@ class SubmitRequest:
 
     `policy` overrides the server's for this one, `id` is what a new one is called.
 
-    `version` is that of the workflow's document; None: as it was applied last. `parent` waits for its end.
+    `version` is that of the workflow's document; None: as it was applied last. `parent` waits for its end, and
+    `started_by` does not.
 
     `fork`: whose recorded steps it takes over. `session`: the one that it joins. `conversation_of`: it sees what this
     execution sees of a conversation.
@@ -54,6 +55,7 @@ class SubmitRequest:
     workflow: str | None = None
     version: str | None = None
     parent: ExecutionId | None = None
+    started_by: ExecutionId | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,38 +127,40 @@ class Acceptor:
     async def accept_child(self, request: SubmitRequest, key: str) -> Execution:
         """The execution for the step `key` of `request.parent`, which is accepted unless it was before.
 
-        Raises what `accept` does, except for TemporalUnavailable; and Conflict where another request was accepted for
-        this step, too many wait for each other, or no document of the workflow has that version.
+        Instead of a parent it has `started_by`, where nobody waits for it. Raises what `accept` does, except for
+        TemporalUnavailable; and Conflict where another request was accepted for this step, too many wait for each other
+        or have started each other, or no document of the workflow has that version.
         """
-        if request.parent is None:
-            raise ValueError("a child has a parent")
-        parent = request.parent
-        request, is_known = await self._name_child(request, parent, key)
+        starter = request.parent or request.started_by
+        if starter is None:
+            raise ValueError("a child has a parent, or one that starts it")
+        request, is_known = await self._name_child(request, starter, key)
         if is_known and request.id is not None:
             return await self._store.executions.get(request.id)
-        if await self._store.children.find_depth(parent) + 1 >= DEPTH_MAX:
+        parent = request.parent
+        if parent is not None and await self._store.children.find_depth(parent) + 1 >= DEPTH_MAX:
             raise Conflict(f"more than {DEPTH_MAX} executions would wait for each other in a chain")
         draft = await self._make_draft(request)
         accepted = await self._store.executions.accept(draft, reason=QueueReason.ACCEPTED, detail="")
         self._dispatcher.nudge()
         return accepted.execution
 
-    async def _name_child(self, request: SubmitRequest, parent: ExecutionId, key: str) -> tuple[SubmitRequest, bool]:
-        """The request with the id of the execution that the step waits for now, and whether that was accepted before.
+    async def _name_child(self, request: SubmitRequest, starter: ExecutionId, key: str) -> tuple[SubmitRequest, bool]:
+        """The request with the id of the execution that the step starts now, and whether that was accepted before.
 
         Raises Conflict where that was another request.
         """
         kind = Kind.WORKFLOW if request.workflow else Kind.AGENT
         for number in range(REPLACED_MAX + 1):
-            named = replace(request, id=make_child_id(parent, key, kind, number))
-            known = await self._store.children.find(make_child_id(parent, key, kind, number))
+            named = replace(request, id=make_child_id(starter, key, kind, number))
+            known = await self._store.children.find(make_child_id(starter, key, kind, number))
             if known is None:
                 return named, False
-            if known.parent == parent:
+            if known.parent == request.parent:
                 if known.request_hash != _request_hash(request):
-                    raise Conflict(f"step {key} of {parent} asked for something else when it started {named.id}")
+                    raise Conflict(f"step {key} of {starter} asked for something else when it started {named.id}")
                 return named, True
-        raise Conflict(f"step {key} of {parent} has started {REPLACED_MAX + 1} executions one after the other")
+        raise Conflict(f"step {key} of {starter} has started {REPLACED_MAX + 1} executions one after the other")
 
     async def _admit(self, request: SubmitRequest) -> None:
         """Let it in, also where there is no room if it was accepted before: the answer says so."""
@@ -185,6 +189,7 @@ class Acceptor:
             limits=request.limits,
             conversation_of=request.conversation_of,
             parent=request.parent,
+            started_by=request.started_by,
         )
 
     async def _find_definition(self, request: SubmitRequest) -> _Definition:

@@ -108,11 +108,12 @@ class RunnerWorld:
             workflow=request.workflow,
             version=request.version,
             input=cast("JsonValue", request.input),
+            is_awaited=request.is_awaited,
         )
         found = await self._reporter.ask_its_own(lambda reports: reports.start_child(self._execution, asked))
         if found.refused:
             raise make_error(ErrorType.CONFIGURATION, found.refused)
-        if not found.phase.is_terminal:
+        if request.is_awaited and not found.phase.is_terminal:
             self._tasks.mark_waiting(request.key)
         failed = f"it is {found.phase}" if found.phase is not Phase.COMPLETED else None
         return Child(

@@ -69,11 +69,14 @@ async def read_runs(
     return runs
 
 
-async def refuse_unfinished(connection: AsyncConnection, id_: str, what: str) -> None:
-    """Raise Conflict while an execution of the agent or workflow `id_`, which is `what`, has not ended."""
+async def refuse_unfinished(connection: AsyncConnection, id_: str, what: str, *, way_out: str = "") -> None:
+    """Raise Conflict while an execution of the agent or workflow `id_`, which is `what`, has not ended.
+
+    `way_out` is what to type where it is not enough to cancel that one.
+    """
     unfinished = await connection.scalar(select(_ROW.id).where(_ROW.agent_id == id_, OPEN).limit(1))
     if unfinished is not None:
         raise Conflict(
             f"{what} still has executions that have not ended, such as {unfinished}",
-            hint=f"stigmer executions cancel {unfinished}",
+            hint=way_out or f"stigmer executions cancel {unfinished}",
         )

@@ -1,17 +1,20 @@
-"""How many executions have started each other by events: a workflow may emit what its own schedule listens for.
+"""How many executions have started each other by events, or without waiting: a workflow may start itself so.
 
-The first event in the timeline of an execution that an event started has its generation. A child belongs to that of its
+The first event in the timeline of an execution that was started so has its generation. A child belongs to that of its
 parent. An event names the execution that emitted it.
 """
 
 from sqlalchemy import bindparam, select
 
 from stigmer_cli.domain.event import EMITTED_BY, CloudEvent
-from stigmer_cli.errors import RequestError
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.errors import Conflict, RequestError
 from stigmer_cli.store.children import DEPTH_MAX
 from stigmer_cli.store.database import Writing
-from stigmer_cli.store.execution_draft import GENERATION, PARENT
 from stigmer_cli.store.tables import events
+
+GENERATION, PARENT = "generation", "parent"
+"""How many executions in a chain, this one included, the one before started; and who waits for this one."""
 
 GENERATIONS_MAX = 8
 
@@ -30,6 +33,20 @@ async def find_generation(writing: Writing, event: CloudEvent) -> int:
             f"this event of type {event['type']} would start an execution, and {GENERATIONS_MAX} have started each"
             f" other by events in a chain, the last one {emitter}",
             hint="give schedule.on a filter that what the workflow itself emits does not fit",
+        )
+    return generation
+
+
+async def find_started_generation(writing: Writing, starter: ExecutionId) -> int:
+    """The generation of an execution that the workflow of `starter` starts without waiting for it.
+
+    Raises Conflict where the chain is too long.
+    """
+    generation = await _find_generation_of(writing, starter) + 1
+    if generation > GENERATIONS_MAX:
+        raise Conflict(
+            f"{GENERATIONS_MAX} executions have started each other in a chain, the last one {starter}: give what runs"
+            " again and again a schedule"
         )
     return generation
 

@@ -10,14 +10,12 @@ from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.database import EventDraft, Writing
+from stigmer_cli.store.event_chain import GENERATION, PARENT, find_started_generation
 from stigmer_cli.store.event_tables import event_counter
 from stigmer_cli.store.forking import Fork
 
 EVENTS_SEEN = "events_seen"
 """Under this name the data of the first event has the number of the last CloudEvent that came in before."""
-
-GENERATION, PARENT = "generation", "parent"
-"""How many executions in a chain, this one included, an event of the one before started; and who waits for this one."""
 
 _LAST = select(event_counter.c.seq).where(event_counter.c.id == 1)
 
@@ -29,7 +27,7 @@ class ExecutionDraft:
     `fork`: whose recorded steps it takes over. `session`: the one that it joins. `conversation_of`: it sees what this
     execution sees of a conversation. `version_id` is the document that an execution of a workflow goes on with; then
     `message` is its input (JSON text), and `agent_id` and `agent_name` are those of the workflow. `parent`: who
-    waits for its end.
+    waits for its end. `started_by`: who does not.
     """
 
     id: ExecutionId
@@ -47,6 +45,7 @@ class ExecutionDraft:
     conversation_of: ExecutionId | None = None
     version_id: str | None = None
     parent: ExecutionId | None = None
+    started_by: ExecutionId | None = None
 
 
 def first_row(
@@ -88,6 +87,9 @@ def accepted_event(draft: ExecutionDraft) -> EventDraft:
             text=f"accepted for {draft.parent}, which waits for it",
             data={PARENT: draft.parent},
         )
+    if draft.started_by is not None:
+        text = f"accepted for {draft.started_by}, which does not wait for it"
+        return EventDraft(type=EventType.ACCEPTED, text=text)
     if draft.fork is None:
         return EventDraft(type=EventType.ACCEPTED, text="accepted")
     source, before = draft.fork.source, draft.fork.before
@@ -101,11 +103,14 @@ async def append_accepted(
     """Write the first event of an execution.
 
     That of a workflow keeps the number of the last CloudEvent that came in before: what it listens for comes later,
-    whatever a clock says. `events_seen`: the number of the one that starts it, in this `generation`.
+    whatever a clock says. `events_seen`: the number of the one that starts it, in this `generation`. Raises Conflict
+    where too many have started each other.
     """
     event = accepted_event(draft)
     if draft.kind is Kind.WORKFLOW:
         seen = int(await writing.connection.scalar(_LAST) or 0) if events_seen is None else events_seen
+        if draft.started_by is not None:
+            generation = await find_started_generation(writing, draft.started_by)
         chain = {GENERATION: generation} if generation else {}
         event = replace(event, data={**event.data, EVENTS_SEEN: seen, **chain})
     await writing.append(draft.id, 1, event)

@@ -103,8 +103,8 @@ class ExecutionTable:
     async def accept(self, draft: ExecutionDraft, *, reason: QueueReason, detail: str) -> AcceptResult:
         """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
 
-        With the idempotency key of an execution that exists, return that one. Raises Conflict if that one was another
-        request or the id is taken, what `add_beginnings` raises, and ServerBusy (nothing was written).
+        With the idempotency key of an execution that exists, return that one. Raises, with nothing written, Conflict if
+        that one was another request or the id is taken, ServerBusy, and what `append_accepted` and `add_beginnings` do.
         """
 
         async def write(writing: Writing) -> AcceptResult:

@@ -16,6 +16,7 @@ from stigmer_cli.store.agent_runs import AgentRuns, read_runs, refuse_unfinished
 from stigmer_cli.store.agents import CREATED, NEAR_MAX, UNCHANGED, UPDATED, AgentDraft, AppliedAgent, apply_agents
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, Transition, Writing, whole
+from stigmer_cli.store.event_tables import schedules
 from stigmer_cli.store.page_size import count_fitting
 from stigmer_cli.store.schedules import forget_schedules, write_schedules
 from stigmer_cli.store.tables import executions, workflow_versions, workflows
@@ -39,6 +40,11 @@ _BEGUN = (
     select(executions.c.began_ms, executions.c.began_version, executions.c.message, workflow_versions.c.document)
     .join(workflow_versions, workflow_versions.c.id == executions.c.agent_version)
     .where(executions.c.id == bindparam("id"))
+)
+_SCHEDULED = (
+    select(schedules.c.trigger)
+    .where(schedules.c.workflow_id == bindparam("id"), schedules.c.is_paused.is_(False))
+    .limit(1)
 )
 _HAS_NOT_BEGUN = executions.c.began_ms.is_(None)
 
@@ -156,7 +162,11 @@ class WorkflowTable:
         async with self._database.writing(is_deferrable=True) as writing:
             found = await find_workflow(writing.connection, reference)
             await writing.connection.execute(select(_OF.id).where(_OF.id == found.id).with_for_update())
-            await refuse_unfinished(writing.connection, found.id, f"workflow {found.full_name}")
+            name = found.full_name
+            pause = f"stigmer schedules pause {name} && stigmer executions cancel --workflow {name} --yes"
+            is_scheduled = await writing.connection.scalar(_SCHEDULED, {"id": found.id}) is not None
+            way_out = pause if is_scheduled else ""  # else another one begins meanwhile
+            await refuse_unfinished(writing.connection, found.id, f"workflow {name}", way_out=way_out)
             await forget_schedules(writing, found.id)
             await writing.connection.execute(delete(workflows).where(_OF.id == found.id))
             return found

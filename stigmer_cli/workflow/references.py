@@ -25,6 +25,8 @@ def find_reference_problems(data: Mapping[str, Json]) -> Sequence[Problem]:
     top = list_tasks(data["do"], ("do",))
     lists = [top, *_list_reusable(use)]
     problems = list(_check_timeout(data, (), use))
+    for word in ("input", "output"):
+        problems.extend(_check_authentications(data.get(word), (word,), use))
     for tasks in lists:
         problems.extend(_check_list(tasks))
         for task in walk_tasks(tasks):

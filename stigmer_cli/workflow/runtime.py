@@ -47,9 +47,9 @@ class FoundEvents:
 
 @dataclass(frozen=True, kw_only=True)
 class ChildRequest:
-    """An execution that the task at `key` waits for: of `agent` with `message`, or of `workflow` with `input`.
+    """An execution that the task at `key` starts: of `agent` with `message`, or of `workflow` with `input`.
 
-    `workflow` is NAMESPACE/NAME.
+    `workflow` is NAMESPACE/NAME. `is_awaited`: the task waits for its end.
     """
 
     key: str
@@ -59,6 +59,7 @@ class ChildRequest:
     workflow: str = ""
     version: str | None = None
     input: Json = None
+    is_awaited: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,10 +271,14 @@ class Subscriptions(Protocol):
 
 
 class Documents(Protocol):
-    """Where documents are fetched, such as functions of a catalog."""
+    """Where external resources are fetched, such as functions of a catalog."""
 
     async def fetch_document(self, address: str, policy: Policy | None, what: str) -> Mapping[str, Json]:
         """The mapping at `address`, in JSON or YAML; `what` names it in an error. Raises WorkflowError."""
+        ...
+
+    async def fetch_text(self, address: str, policy: Policy | None, what: str) -> str:
+        """The text at `address`; `what` names it in an error. Raises WorkflowError."""
         ...
 
 
@@ -286,10 +291,10 @@ class StepPlace:
 
 
 class Process(Protocol):
-    """What a task `run` runs: a command, a script."""
+    """What a task `run` runs: a command, a script, a container."""
 
     async def perform(self, settings: Mapping[str, Json], place: StepPlace) -> Json:
-        """`code`, `stdout` and `stderr` of the process that has ended. Raises WorkflowError."""
+        """`code`, `stdout` and `stderr` of the process that has ended, or of what started it. Raises WorkflowError."""
         ...
 
 
@@ -301,10 +306,13 @@ Refuse = Callable[[Mapping[str, Json]], str]
 class Functions:
     """The functions that can be called, by name, and what a task `run` can run.
 
+    `detached`: what it can run without waiting for its end (`await: false`), since that outlives the runner.
+
     `refusals`: what can be said of a call before it is made. `has_children`: a workflow can wait for other executions.
     """
 
     processes: Mapping[str, Process] = field(default_factory=dict)
+    detached: Mapping[str, Process] = field(default_factory=dict)
     calls: Mapping[str, Call] = field(default_factory=dict)
     translations: Mapping[str, Translation] = field(default_factory=dict)
     subscriptions: Mapping[str, Subscriptions] = field(default_factory=dict)

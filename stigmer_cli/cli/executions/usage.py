@@ -1,4 +1,4 @@
-"""`stigmer usage`: what models used, by agent and model, and what that costs by list prices."""
+"""`stigmer usage`: what models used, by agent and model, or by workflow, and what that costs by list prices."""
 
 from rich.console import Console
 from rich.text import Text
@@ -9,6 +9,7 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.tokens import UNKNOWN, format_cost
 from stigmer_cli.cli.output import truncate_line
 from stigmer_cli.cli.parameters import read_moment
+from stigmer_cli.domain.execution import UsageBy
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.time_format import time_and_zone
 
@@ -26,9 +27,10 @@ COLUMNS = (
     Column(name="OUTPUT", rank=5, is_right=True),
     Column(name="COST", rank=2, is_right=True),
 )
+WORKFLOW = Column(name="WORKFLOW", rank=0)
 
 
-def show_usage(cli: Cli, *, since: str | None, until: str | None, agent: str | None) -> None:
+def show_usage(cli: Cli, *, since: str | None, until: str | None, agent: str | None, by: UsageBy) -> None:
     """Print tokens and cost of the executions accepted between the times `since` and `until`, as they were typed.
 
     Raises ConfigError for a time that is none, and NotFound for an agent that does not exist.
@@ -38,25 +40,31 @@ def show_usage(cli: Cli, *, since: str | None, until: str | None, agent: str | N
     end = read_moment("--until", until, now, hint=HELP)
     if begin and end and begin >= end:
         raise ConfigError(f"nothing lies between --since {since} and --until {until}", hint=HELP)
-    found = cli.call(lambda client: client.usage(since=begin, until=end, agent=agent))
-    cli.out.result(found.to_wire(), lambda console: _print(console, found))
+    found = cli.call(lambda client: client.usage(since=begin, until=end, agent=agent, by=by))
+    cli.out.result(found.to_wire(), lambda console: _print(console, found, by))
     if found.truncated:
         cli.out.note(f"the first {len(found.items)} are shown; the total counts all; to see less: --agent NAME")
     if found.total.unpriced:
         cli.out.note(f"{_count(found.total.unpriced)} used tokens whose price is not known; COST leaves them out")
 
 
-def _print(console: Console, found: UsageAnswer) -> None:
+def _print(console: Console, found: UsageAnswer, by: UsageBy = UsageBy.AGENT) -> None:
+    of_workflows = by is UsageBy.WORKFLOW
     if not found.items:
         since = f" since {time_and_zone(found.since)}" if found.since else ""
-        console.print(f"no executions{since}")
+        console.print(f"no executions{' of agents that workflows called' if of_workflows else ''}{since}")
         return
     rows = [_row(item, item.agent, item.model or UNKNOWN) for item in found.items]
+    names = [Text(truncate_line(item.workflow or UNKNOWN, CELL_MAX)) for item in found.items]
     if len(rows) > 1:
-        rows.append(tuple(cell.copy() for cell in _row(found.total, "total", "")))
-        for cell in rows[-1]:
+        rows.append(_row(found.total, "" if of_workflows else "total", ""))
+        names.append(Text("total"))
+        for cell in (*rows[-1], names[-1]):
             cell.stylize("bold")
-    print_table(console, COLUMNS, rows)
+    if of_workflows:
+        print_table(console, (WORKFLOW, *COLUMNS), [(name, *row) for name, row in zip(names, rows, strict=True)])
+    else:
+        print_table(console, COLUMNS, rows)
 
 
 def _row(used: UsageItem | UsageSum, agent: str, model: str) -> tuple[Text, ...]:

@@ -1,4 +1,4 @@
-"""`call: asyncapi`: an operation of an AsyncAPI document (2.x, 3.x), over HTTP or NATS."""
+"""`call: asyncapi`: an operation of an AsyncAPI document (2.x, 3.x), over HTTP, NATS or WebSocket."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 import httpx
 
 from stigmer_cli.domain.step import Effect
-from stigmer_cli.runner.call import nats_messages
+from stigmer_cli.proxies import NO_PROXIES, Proxies
+from stigmer_cli.runner.call import nats_messages, websocket_messages
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.http_messages import HttpMessages
 from stigmer_cli.runner.call.openapi import Document
@@ -15,7 +16,7 @@ from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
 
-PROTOCOLS: Mapping[str, str] = {"http": "http", "https": "http", "nats": "nats"}
+PROTOCOLS: Mapping[str, str] = {"http": "http", "https": "http", "nats": "nats", "ws": "ws", "wss": "ws"}
 """The protocols of servers that can be spoken, and how the DSL calls them."""
 
 
@@ -25,14 +26,23 @@ def find_refusal(arguments: Mapping[str, Json]) -> str:
     if not isinstance(protocol, str) or "$" in protocol:
         return ""
     if protocol not in PROTOCOLS.values():
-        return f"call: asyncapi over {protocol} is not supported, only over http and nats"
-    return nats_messages.find_missing() if protocol == "nats" else ""
+        return f"call: asyncapi over {protocol} is not supported, only over http, nats and ws"
+    missing = {"nats": nats_messages.find_missing, "ws": websocket_messages.find_missing}
+    return missing[protocol]() if protocol in missing else ""
 
 
 class AsyncApiCall:
     """Finds the operation in its document, publishes, and subscribes."""
 
-    def __init__(self, client: httpx.AsyncClient, authenticator: Authenticator, resources: Resources) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        authenticator: Authenticator,
+        resources: Resources,
+        proxies: Proxies = NO_PROXIES,
+    ) -> None:
+        """`proxies`: those for WebSocket; `client` knows its own."""
+        self._proxies = proxies
         self._authenticator = authenticator
         self._resources = resources
         self._http = HttpMessages(client, authenticator)
@@ -64,7 +74,7 @@ class AsyncApiCall:
                 "headers": message.get("headers") or {},
                 "body": message.get("payload"),
             }
-        where = _join(base, address) if protocol == "http" else address
+        where = address if protocol == "nats" else _join(base, address)
         return "asyncapi", {"protocol": protocol, "server": base, "address": where, "message": message}
 
     def find_effect(self, arguments: Mapping[str, Json]) -> Effect:  # noqa: ARG002
@@ -74,7 +84,10 @@ class AsyncApiCall:
     async def perform(self, request: CallRequest) -> Json:
         """Publish a message; the output is null. Raises WorkflowError."""
         headers = await self._authenticator.list_headers(request.policy)
-        await nats_messages.publish(request, headers)
+        if request.arguments["protocol"] == "ws":
+            await websocket_messages.publish(request, headers, self._proxies)
+        else:
+            await nats_messages.publish(request, headers)
         return None
 
     def open(self, request: CallRequest) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
@@ -88,7 +101,13 @@ class AsyncApiCall:
                 yield received
             return
         headers = await self._authenticator.list_headers(request.policy)
-        async with nats_messages.subscribe(request, headers) as messages:
+        is_websocket = request.arguments["protocol"] == "ws"
+        opened = (
+            websocket_messages.subscribe(request, headers, self._proxies)
+            if is_websocket
+            else nats_messages.subscribe(request, headers)
+        )
+        async with opened as messages:
             yield messages
 
 
@@ -149,9 +168,8 @@ def _find_server(document: Document, operation: _Operation, arguments: Mapping[s
         if (protocol := _protocol_of(server)) in PROTOCOLS.values():
             return protocol, _find_base(document, server, arguments)
     spoken = ", ".join(sorted({str(server.get("protocol")) for server in servers.values()})) or "none that fits"
-    raise make_error(
-        ErrorType.CONFIGURATION, f"the servers of the operation speak {spoken}: only http, https and nats are supported"
-    )
+    listed = "only http, https, nats, ws and wss are supported"
+    raise make_error(ErrorType.CONFIGURATION, f"the servers of the operation speak {spoken}: {listed}")
 
 
 def _list_servers(document: Document, operation: _Operation) -> dict[str, Mapping[str, Json]]:

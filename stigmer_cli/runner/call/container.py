@@ -1,10 +1,12 @@
 """The containers that a task `run` runs, with docker or podman."""
 
 import asyncio
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Coroutine, Mapping, Sequence
 from uuid import uuid4
 
 from stigmer_cli.clock import Clock
+from stigmer_cli.errors import reason_of
 from stigmer_cli.runner.call.container_engine import (
     ALWAYS,
     CLEANUP_LABEL,
@@ -16,7 +18,7 @@ from stigmer_cli.runner.call.container_engine import (
 )
 from stigmer_cli.runner.call.process import USUAL_PATH, Hear, list_arguments, run_process
 from stigmer_cli.workflow.duration import parse_duration
-from stigmer_cli.workflow.error import ErrorType, make_error
+from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.expression.template import write_text
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import StepPlace
@@ -37,12 +39,22 @@ SAID_CHARS_MAX = 500
 
 
 class ContainerProcess:
-    """`run: container`: one container a task, which ends with it."""
+    """`run: container`: one container a task, which ends with it, unless it is detached."""
 
     def __init__(
-        self, environ: Mapping[str, str], clock: Clock, hear: Hear | None = None, owner: ContainerOwner | None = None
+        self,
+        environ: Mapping[str, str],
+        clock: Clock,
+        hear: Hear | None = None,
+        owner: ContainerOwner | None = None,
+        *,
+        is_detached: bool = False,
     ) -> None:
-        """`environ` is the runner's own environment; the engine is found in its PATH."""
+        """`environ` is the runner's own environment; the engine is found in its PATH.
+
+        `is_detached`: a container is only started, and the engine keeps it. It has no `owner`, with which it would end.
+        """
+        self._is_detached = is_detached
         self._environ = environ
         self._path = environ.get("PATH", USUAL_PATH)
         self._clock = clock
@@ -50,7 +62,7 @@ class ContainerProcess:
         self._owner = owner or ContainerOwner(None)
 
     async def perform(self, settings: Mapping[str, Json], place: StepPlace) -> Json:
-        """Exit code, standard output and standard error. Raises WorkflowError.
+        """Exit code, standard output and standard error; of a detached one what started it left. Raises WorkflowError.
 
         The container is removed where this is cancelled, and else as `lifetime.cleanup` says.
         """
@@ -66,22 +78,21 @@ class ContainerProcess:
         perform = uuid4().hex
         name = str(settings.get("name") or f"stigmer-{perform}")
         labels = [*list_labels(settings, place, now_s, perform), *self._owner.labels]
-        command = [engine.program, *list_words(settings, name, labels)]
-        own = _mapping(settings, "environment")
-        given = {
-            "environment": {**own, **select_variables(self._environ)},
-            **({"stdin": settings["stdin"]} if "stdin" in settings else {}),
-        }
+        command = [engine.program, *list_words(settings, name, labels, is_detached=self._is_detached)]
+        environment: Mapping[str, Json] = {**_mapping(settings, "environment"), **select_variables(self._environ)}
         has_ended = False
         try:
-            left = await run_process(command, given, self._path, self._hear)
+            if self._is_detached:
+                left = await _start(command, environment)
+            else:
+                given = {name: settings[name] for name in ("stdin",) if name in settings}
+                left = await run_process(command, {**given, "environment": environment}, self._path, self._hear)
             has_ended = True
         finally:
-            if not has_ended or _cleanup(settings) == ALWAYS:
+            if not has_ended or (_cleanup(settings) == ALWAYS and not self._is_detached):
                 await self._remove_own(engine, perform)
         if isinstance(left, Mapping) and left["code"] == ENGINE_FAILED:
-            said = " ".join(str(left["stderr"]).split())[-SAID_CHARS_MAX:]
-            raise make_error(ErrorType.RUNTIME, f"the container cannot be run: {said}")
+            raise _explain_start(left["stderr"])
         return left
 
     async def _remove_due(self, engine: Engine) -> None:
@@ -102,6 +113,34 @@ class ContainerProcess:
 
 async def _find_and_remove(engine: Engine, perform: str) -> None:
     await engine.remove(await engine.list(f"label={PERFORM_LABEL}={perform}") or [])
+
+
+async def _start(command: Sequence[str], environment: Mapping[str, Json]) -> Json:
+    """What the engine left once it has started a container. Raises WorkflowError.
+
+    Podman has no daemon: what it leaves behind keeps the container, and must not end with this process.
+    """
+    variables = {name: write_text(value) for name, value in environment.items()}
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=variables, start_new_session=True
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+        raise make_error(ErrorType.RUNTIME, f"{command[0]} cannot be started: {reason_of(error)}") from error
+    try:
+        output, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise _explain_start(said.decode("utf-8", "replace"))
+    return {"code": 0, "stdout": output.decode("utf-8", "replace"), "stderr": said.decode("utf-8", "replace")}
+
+
+def _explain_start(said: Json) -> WorkflowError:
+    words = " ".join(str(said).split())[-SAID_CHARS_MAX:]
+    return make_error(ErrorType.RUNTIME, f"the container cannot be run: {words}")
 
 
 async def _finish(work: Coroutine[object, object, object], name: str) -> None:
@@ -132,13 +171,17 @@ def list_labels(settings: Mapping[str, Json], place: StepPlace, now_s: int, perf
     return labels
 
 
-def list_words(settings: Mapping[str, Json], name: str, labels: Sequence[str]) -> Sequence[str]:
+def list_words(
+    settings: Mapping[str, Json], name: str, labels: Sequence[str], *, is_detached: bool = False
+) -> Sequence[str]:
     """The words of `run`. Values of the environment are not among them: who lists processes would see them."""
     words = ["run", "--name", name, "--pull", PULLS[str(settings.get("pullPolicy", "ifNotPresent"))]]
     for label in labels:
         words += ["--label", label]
     if "stdin" in settings:
         words.append("--interactive")
+    if is_detached:
+        words += ["--detach", *(["--rm"] if _cleanup(settings) == ALWAYS else [])]
     for variable, value in _mapping(settings, "environment").items():
         words += ["--env", f"{variable}={write_text(value)}" if variable in ENGINE_VARIABLES else variable]
     for outside, inside in _mapping(settings, "ports").items():

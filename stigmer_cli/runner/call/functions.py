@@ -37,13 +37,14 @@ def make_functions(
     resources = Resources(client, authenticator)
     mcp = McpCall(authenticator, servers, clock)
     grpc = GrpcCall(authenticator, resources, clock)
-    asyncapi = AsyncApiCall(client, authenticator, resources)
+    asyncapi = AsyncApiCall(client, authenticator, resources, servers.proxies)
     return Functions(
         processes={
             "shell": ShellProcess(hear=hear),
             "script": ScriptProcess(hear=hear),
             "container": ContainerProcess(servers.environ, clock, hear, ContainerOwner(servers.run)),
         },
+        detached={"container": ContainerProcess(servers.environ, clock, is_detached=True)},
         calls={
             "http": HttpCall(client, authenticator),
             "mcp": mcp,

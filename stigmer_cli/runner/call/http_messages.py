@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
 
-from stigmer_cli.json_text import read_json
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, read_events, read_lines
 from stigmer_cli.runner.call.http import read_content, refuse_response
+from stigmer_cli.runner.call.payload import parse_payload
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
@@ -55,7 +55,7 @@ class HttpMessages:
             source = read_events(response) if kind == CONTENT_TYPE else _read_lines(response)
             headers: Json = dict(response.headers.items())
             async for text in source:
-                yield {"payload": _parse(text), "headers": headers}
+                yield {"payload": parse_payload(text), "headers": headers}
         finally:
             await response.aclose()
 
@@ -64,12 +64,3 @@ async def _read_lines(response: httpx.Response) -> AsyncIterator[str]:
     async for line in read_lines(response):
         if text := line.strip("\x1e \t"):
             yield text
-
-
-def _parse(text: str) -> Json:
-    """JSON as its value, and anything else as text."""
-    try:
-        found: Json = read_json(text)
-    except ValueError:
-        return text
-    return found

@@ -1,13 +1,12 @@
 """Messages of NATS: the channel of an AsyncAPI operation is their subject."""
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.extras import is_installed
-from stigmer_cli.json_text import read_json
+from stigmer_cli.runner.call.payload import parse_payload, write_payload
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
@@ -31,11 +30,11 @@ async def publish(request: CallRequest, shown: Mapping[str, str]) -> None:
     message = request.arguments.get("message")
     given = message if isinstance(message, Mapping) else {}
     headers = given.get("headers")
-    own = {name: _write(value) for name, value in headers.items()} if isinstance(headers, Mapping) else {}
+    own = {name: write_payload(value) for name, value in headers.items()} if isinstance(headers, Mapping) else {}
     subject = str(request.arguments["address"])
     async with _connect(request, shown) as client:
         try:
-            content = _write(given.get("payload")).encode()
+            content = write_payload(given.get("payload")).encode()
             await client.publish(subject, content, headers={KEY_HEADER: request.idempotency_key, **own})
             await client.flush(timeout=CONNECT_S_MAX)
         except Exception as error:  # the library has several trees of errors
@@ -58,7 +57,7 @@ async def _read(messages: AsyncIterator[Any]) -> AsyncIterator[Json]:
     async for message in messages:
         if len(message.data) > RESULT_BYTES_MAX:
             raise make_error(ErrorType.COMMUNICATION, f"a message is longer than {RESULT_BYTES_MAX:,} bytes")
-        yield {"payload": _parse(message.data), "headers": dict(message.headers or {})}
+        yield {"payload": parse_payload(message.data), "headers": dict(message.headers or {})}
 
 
 @asynccontextmanager
@@ -107,16 +106,3 @@ def _explain(request: CallRequest, error: Exception) -> WorkflowError:
     words = str(error) or type(error).__name__
     detail = f"{request.arguments['address']} at {request.arguments['server']}: {words}"
     return make_error(ErrorType.COMMUNICATION, detail)
-
-
-def _write(value: Json) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _parse(content: bytes) -> Json:
-    """JSON as its value, and anything else as text."""
-    try:
-        found: Json = read_json(content)
-    except ValueError:
-        return content.decode("utf-8", "replace")
-    return found

@@ -76,10 +76,6 @@ class ScriptProcess:
             raise make_error(
                 ErrorType.CONFIGURATION, f"no script of the language {language} can be run, only python and js"
             )
-        if "code" not in settings:
-            raise make_error(
-                ErrorType.CONFIGURATION, "a script of a source is not supported by this version, only code"
-            )
         program = sys.executable if language == "python" else shutil.which("node", path=self._path)
         if program is None:
             raise make_error(

@@ -1,4 +1,4 @@
-"""External resources of a workflow: documents that describe a service, at an address of http, https or file."""
+"""External resources of a workflow: documents, schemas and scripts, at an address of http, https or file."""
 
 import asyncio
 import hashlib
@@ -54,6 +54,14 @@ class Resources:
         while len(self._parsed) > PARSED_MAX:
             self._parsed.popitem(last=False)
         return self._parsed[digest]
+
+    async def fetch_text(self, address: str, policy: Policy | None, what: str) -> str:
+        """The text at `address`, in UTF-8; `what` names it in an error. Raises WorkflowError."""
+        content = await self.fetch(address, policy)
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise make_error(ErrorType.CONFIGURATION, f"{address} is no {what}: it is no text in UTF-8") from error
 
     async def _fetch(self, address: str, policy: Policy | None) -> bytes:
         request = self._client.build_request("GET", address)

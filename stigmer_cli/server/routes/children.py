@@ -1,4 +1,4 @@
-"""Executions that a workflow waits for, as its runs ask for them."""
+"""Executions that a workflow starts, as its runs ask for them."""
 
 from typing import Annotated
 
@@ -22,10 +22,11 @@ Called = Annotated[Services, Depends(services)]
 
 @router.post("/executions/{execution_id}/children")
 async def start_child(execution_id: str, body: ChildRequest, called: Called) -> ChildResponse:
-    """Accept the execution that a step waits for, unless it was before; how far it is, or why there is none."""
+    """Accept the execution that a step starts, unless it was before; how far it is, or why there is none."""
     parent = (await called.store.executions.get(ExecutionId(execution_id))).id
     request = SubmitRequest(
-        parent=parent,
+        parent=parent if body.is_awaited else None,
+        started_by=None if body.is_awaited else parent,
         agent=body.agent,
         workflow=body.workflow or None,
         version=body.version,

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from stigmer_cli.api.usage_report import ITEMS_MAX, UsageAnswer, UsageItem, UsageSum
+from stigmer_cli.domain.execution import UsageBy
 from stigmer_cli.server.routes.execution_filter import TimeRange, read_range
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.usage_totals import UsageTotal
@@ -19,9 +20,12 @@ async def sum_usage(
     called: Called,
     within: Annotated[TimeRange, Depends(read_range)],
     agent: Annotated[str | None, Query(description="Name or id of the agent.")] = None,
+    by: Annotated[UsageBy, Query(description="`workflow`: what workflows had agents use.")] = UsageBy.AGENT,
 ) -> UsageAnswer:
     """Turns, calls of tools, tokens and cost of the executions that were accepted in a span of time."""
-    totals = await called.store.usage.sum(since=within.since, until=within.until, agent=agent)
+    totals = await called.store.usage.sum(
+        since=within.since, until=within.until, agent=agent, is_by_workflow=by is UsageBy.WORKFLOW
+    )
     return UsageAnswer(
         since=within.since,
         until=within.until,
@@ -42,6 +46,7 @@ def _item(total: UsageTotal) -> UsageItem:
         tool_calls=total.tool_calls,
         cost=total.cost,
         unpriced=total.unpriced,
+        workflow=total.workflow,
     )
 
 

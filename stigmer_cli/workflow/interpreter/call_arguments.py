@@ -8,6 +8,7 @@ from stigmer_cli.workflow.authentication import Policy, find_policy
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.expression.syntax import OPEN
 from stigmer_cli.workflow.interpreter.run import Run, Visit
+from stigmer_cli.workflow.interpreter.scope import Scope
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.uri import expand_uri
 
@@ -77,28 +78,31 @@ async def prepare_arguments(run: Run, visit: Visit, function: str, given: Mappin
         found.policy = found.policy if policy is None else policy
     return Prepared(
         arguments=arguments,
-        policy=await _resolve(run, visit, found.policy),
-        resource_policy=await _resolve(run, visit, found.resource_policy),
+        policy=await _resolve(run, found.policy, visit.input, visit.scope),
+        resource_policy=await _resolve(run, found.resource_policy, visit.input, visit.scope),
     )
 
 
-async def take_endpoint(run: Run, visit: Visit, written: Json) -> tuple[str, Policy | None]:
-    """The address of an endpoint of the document, and what authenticates there. Raises WorkflowError."""
-    place = await run.fill(written, visit.input, visit.scope)
-    address, policy = _Found(on=visit.input).take_address(place, written)
-    return address, await _resolve(run, visit, policy)
+async def take_endpoint(run: Run, written: Json, on: Json, scope: Scope) -> tuple[str, Policy | None]:
+    """The address of an endpoint of the document, and what authenticates there; its expressions see `on`.
+
+    Raises WorkflowError.
+    """
+    place = await run.fill(written, on, scope)
+    address, policy = _Found(on=on).take_address(place, written)
+    return address, await _resolve(run, policy, on, scope)
 
 
-async def _resolve(run: Run, visit: Visit, policy: Json) -> Policy | None:
+async def _resolve(run: Run, policy: Json, on: Json, scope: Scope) -> Policy | None:
     """The policy of the document, or the one of `use` that it names, with the secrets that it needs."""
     if isinstance(policy, Mapping) and "use" in policy:
         named = run.use.get("authentications", {}).get(str(policy["use"]))
-        policy = await run.fill(named, visit.input, visit.scope)
+        policy = await run.fill(named, on, scope)
     found = find_policy(policy, run.secrets)
     authority = None if found is None else found.properties.get("authority")
     if found is None or found.scheme not in EXPANDED or not isinstance(authority, str):
         return found
-    properties = {**found.properties, "authority": expand_uri(authority, visit.input)}
+    properties = {**found.properties, "authority": expand_uri(authority, on)}
     return Policy(scheme=found.scheme, properties=properties)
 
 

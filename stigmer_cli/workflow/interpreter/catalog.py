@@ -66,7 +66,7 @@ async def _find_address(run: Run, visit: Visit, name: str) -> tuple[str, Policy 
     catalog = run.use.get("catalogs", {}).get(found["catalog"])
     if not isinstance(catalog, Mapping):
         raise make_error(ErrorType.CONFIGURATION, f"there is no catalog {found['catalog']}: use.catalogs names none")
-    base, policy = await take_endpoint(run, visit, catalog.get("endpoint"))
+    base, policy = await take_endpoint(run, catalog.get("endpoint"), visit.input, visit.scope)
     function, version = name.partition("@")[0].rsplit(":", 1)
     if (repository := GITHUB.fullmatch(base)) and not repository[3]:
         base = f"{base.rstrip('/')}/tree/main"

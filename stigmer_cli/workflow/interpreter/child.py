@@ -1,4 +1,4 @@
-"""The tasks `call: agent` and `run: workflow`: another execution, whose end is waited for."""
+"""The tasks `call: agent` and `run: workflow`: another execution, whose end is waited for unless `await` is false."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -38,8 +38,8 @@ async def perform_agent(run: Run, visit: Visit) -> Flow:
     return Flow(output=await _wait_for(run, visit, AGENT, arguments, request))
 
 
-async def perform_workflow(run: Run, visit: Visit) -> Flow:
-    """Its output is that of the other workflow."""
+async def perform_workflow(run: Run, visit: Visit, *, is_awaited: bool) -> Flow:
+    """Its output is that of the other workflow; where that is not awaited, its own input."""
     body = cast("Mapping[str, Json]", visit.task.body)
     settings = cast("Mapping[str, Json]", await run.fill(body[WORKFLOW], visit.input, visit.scope))
     request = ChildRequest(
@@ -47,7 +47,11 @@ async def perform_workflow(run: Run, visit: Visit) -> Flow:
         workflow=f"{settings['namespace']}/{settings['name']}",
         version=str(settings["version"]),
         input=settings.get("input", {}),
+        is_awaited=is_awaited,
     )
+    if not is_awaited:
+        await _start(run, visit, settings, request)
+        return Flow(output=visit.input)
     return Flow(output=await _wait_for(run, visit, WORKFLOW, settings, request))
 
 
@@ -73,6 +77,20 @@ async def _wait_for(run: Run, visit: Visit, what: str, given: Mapping[str, Json]
                 raise
 
 
+async def _start(run: Run, visit: Visit, given: Mapping[str, Json], request: ChildRequest) -> None:
+    """Have the execution accepted, which goes on by itself; its id is recorded."""
+    if not run.functions.has_children:
+        raise make_error(ErrorType.CONFIGURATION, _explain_alone(WORKFLOW))
+
+    async def start() -> Json:
+        return (await run.world.start_child(request)).id
+
+    step = TaskStep(
+        key=visit.key, name=f"{visit.task.name}: start of {WORKFLOW}", effect=Effect.NONE, input={"start": given}
+    )
+    await run.perform_step(step, start)
+
+
 def _read(child: Child) -> Json:
     if child.error is not None:
         raise make_error(ErrorType.RUNTIME, f"execution {child.id} did not complete: {child.error}")
@@ -91,7 +109,7 @@ def explain_agent(given: Json) -> str:
 
 
 def explain_child(task: Task, functions: Functions) -> str:
-    """Why the other execution of `task` cannot be waited for, as a sentence; empty if it can, or there is none."""
+    """Why the other execution of `task` cannot be started, as a sentence; empty if it can, or there is none."""
     what = AGENT if task.kind is TaskKind.CALL else WORKFLOW
     if not functions.has_children:
         return _explain_alone(what)

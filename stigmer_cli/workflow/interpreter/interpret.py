@@ -14,8 +14,9 @@ from stigmer_cli.workflow.interpreter.data import perform_do, perform_for, perfo
 from stigmer_cli.workflow.interpreter.emit import perform_emit
 from stigmer_cli.workflow.interpreter.fork import perform_fork
 from stigmer_cli.workflow.interpreter.listen import perform_listen
-from stigmer_cli.workflow.interpreter.process import name_process, perform_run
+from stigmer_cli.workflow.interpreter.process import explain_process, name_process, perform_run
 from stigmer_cli.workflow.interpreter.run import Flow, Performer, Run
+from stigmer_cli.workflow.interpreter.schema import Checked, check_schema
 from stigmer_cli.workflow.interpreter.scope import Context, Scope
 from stigmer_cli.workflow.interpreter.sequence import run_list
 from stigmer_cli.workflow.interpreter.timeouts import run_in_time
@@ -95,7 +96,8 @@ async def _run_workflow(run: Run, given: Json) -> Flow:
     about_output = cast("Mapping[str, Json]", data.get("output") or {})
     scope = Scope(context=Context())
     with _located("/input"):
-        await run.check_schema(about_input, given, "input of the workflow")
+        checked = Checked(value=given, what="input of the workflow", key="/input", scope=scope)
+        await check_schema(run, about_input, checked)
         if (template := about_input.get("from")) is not None:
             given = await run.transform(template, given, scope)
     # The input of the workflow is the input of its first task, the first context, and `$input` as long as no task has
@@ -106,28 +108,23 @@ async def _run_workflow(run: Run, given: Json) -> Flow:
     with _located("/output"):
         if (template := about_output.get("as")) is not None:
             output = await run.transform(template, output, scope)
-        await run.check_schema(about_output, output, "output of the workflow")
+        checked = Checked(value=output, what="output of the workflow", key="/output", scope=scope)
+        await check_schema(run, about_output, checked)
     return Flow(output=output)
 
 
 def find_unsupported(workflow: Workflow, functions: Functions) -> Sequence[Problem]:
     """The tasks that this version cannot run: whoever accepts a document to run it refuses these."""
     found = [(task.path, _explain_unsupported(task, workflow, functions)) for task in walk_tasks(_list_all(workflow))]
-    if _has_fetched_schema(workflow.data):
-        found.insert(0, ((), "a schema that is a resource is not supported by this version"))
     return [Problem(path=path, text=why) for path, why in found if why]
-
-
-def _has_fetched_schema(holder: Mapping[str, Json]) -> bool:
-    parts = [holder.get(word) for word in ("input", "output", "export")]
-    schemas = [part.get("schema") for part in parts if isinstance(part, Mapping)]
-    return any(isinstance(schema, Mapping) and "document" not in schema for schema in schemas)
 
 
 def _explain_unsupported(task: Task, workflow: Workflow, functions: Functions) -> str:
     """Why `task` cannot be run, as a sentence; empty if it can."""
     if _is_child(task, workflow, functions):
         return explain_child(task, functions)
+    if task.kind is TaskKind.RUN:
+        return explain_process(task, functions)
     if what := _name_unsupported(task, workflow, functions):
         return f"{what} is not supported by this version"
     refuse = functions.refusals.get(str(task.body)) if task.kind is TaskKind.CALL else None
@@ -136,10 +133,9 @@ def _explain_unsupported(task: Task, workflow: Workflow, functions: Functions) -
 
 
 def _is_child(task: Task, workflow: Workflow, functions: Functions) -> bool:
-    """Whether it waits for another execution."""
+    """Whether it starts another execution."""
     if task.kind is TaskKind.RUN:
-        is_awaited = cast("Mapping[str, Json]", task.body).get("await") is not False
-        return name_process(task) == WORKFLOW and is_awaited
+        return name_process(task) == WORKFLOW
     own = cast("Mapping[str, Mapping[str, Json]]", workflow.data.get("use") or {}).get("functions") or {}
     return task.kind is TaskKind.CALL and task.body == AGENT and AGENT not in own and AGENT not in functions
 
@@ -163,21 +159,10 @@ def _list_all(workflow: Workflow) -> Sequence[Task]:
 
 def _name_unsupported(task: Task, workflow: Workflow, functions: Functions) -> str:
     """What of `task` cannot be run, in words; empty if all can."""
-    if _has_fetched_schema(task.data):
-        return "a schema that is a resource"
     if task.kind not in PERFORMERS:
         return f"the task {task.kind}"
-    if task.kind is TaskKind.RUN:
-        return _name_unsupported_process(task, functions)
     own = cast("Mapping[str, Mapping[str, Json]]", workflow.data.get("use") or {}).get("functions") or {}
     if task.kind is TaskKind.CALL and task.body not in functions and task.body not in own:
         is_found = functions.resources is not None and is_fetched(str(task.body))
         return "" if is_found else f"call: {task.body}"
     return ""
-
-
-def _name_unsupported_process(task: Task, functions: Functions) -> str:
-    kind = name_process(task)
-    if kind not in functions.processes:
-        return f"run: {kind}"
-    return "run with await: false" if cast("Mapping[str, Json]", task.body).get("await") is False else ""

@@ -212,21 +212,6 @@ class Run:
         except ValueError as error:
             raise make_error(ErrorType.CONFIGURATION, str(error)) from error
 
-    async def check_schema(self, holder: Json, value: Json, what: str) -> None:
-        """Raises WorkflowError where `value` does not fit the schema of `holder`, if that has one."""
-        schema = holder.get("schema") if isinstance(holder, Mapping) else None
-        if schema is None:
-            return
-        document = cast("Mapping[str, Json]", schema).get("document")
-        if not isinstance(document, Mapping):
-            raise make_error(ErrorType.CONFIGURATION, f"the schema of the {what} is a resource, which is not supported")
-        try:
-            misfit = await self.evaluator.find_misfit(value, document)
-        except ExpressionLimit as error:
-            raise LimitReached(make_error(ErrorType.VALIDATION, f"the schema of the {what}: {error}")) from error
-        if misfit:
-            raise make_error(ErrorType.VALIDATION, f"the {what} does not fit its schema {misfit}")
-
     def begin_task(self) -> None:
         """Count a task. Raises LimitReached.
 

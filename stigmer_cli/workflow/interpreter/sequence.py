@@ -21,6 +21,7 @@ from stigmer_cli.workflow.error import (
 from stigmer_cli.workflow.flow import CONTINUE, END, EXIT
 from stigmer_cli.workflow.interpreter.extensions import run_extended
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
+from stigmer_cli.workflow.interpreter.schema import Checked, check_schema
 from stigmer_cli.workflow.interpreter.scope import Scope, describe_moment
 from stigmer_cli.workflow.interpreter.timeouts import run_in_time
 from stigmer_cli.workflow.json_value import Json, write_pointer
@@ -132,7 +133,8 @@ async def _describe_task(run: Run, raw: Visit) -> dict[str, Json]:
 
 async def _run_body(run: Run, visit: Visit) -> Flow:
     task, scope = visit.task, visit.scope
-    await run.check_schema(task.data.get("input"), visit.input, "input")
+    checked = Checked(value=visit.input, what="input", key=f"{visit.key}/input", scope=scope)
+    await check_schema(run, task.data.get("input"), checked)
     given = visit.input
     if (template := _read(task, "input", "from")) is not None:
         given = await run.transform(template, visit.input, scope)
@@ -144,17 +146,19 @@ async def _run_body(run: Run, visit: Visit) -> Flow:
     output = flow.output
     if (template := _read(task, "output", "as")) is not None:
         output = await run.transform(template, output, scope.bind(output=output))
-    await run.check_schema(task.data.get("output"), output, "output")
+    checked = Checked(value=output, what="output", key=f"{visit.key}/output", scope=scope)
+    await check_schema(run, task.data.get("output"), checked)
     if (export := task.data.get("export")) is not None:
-        await _export(run, export, output, scope.bind(output=output))
+        await _export(run, export, replace(checked, key=f"{visit.key}/export", scope=scope.bind(output=output)))
     return Flow(output=output, directive=flow.directive or cast("str", task.data.get("then", CONTINUE)))
 
 
-async def _export(run: Run, export: Json, output: Json, scope: Scope) -> None:
+async def _export(run: Run, export: Json, output: Checked) -> None:
     """Replace the context; without `as` it stays, and has to fit the schema all the same."""
+    scope = output.scope
     template = cast("Mapping[str, Json]", export).get("as")
-    context = scope.context.value if template is None else await run.transform(template, output, scope)
-    await run.check_schema(export, context, "context")
+    context = scope.context.value if template is None else await run.transform(template, output.value, scope)
+    await check_schema(run, export, replace(output, value=context, what="context"))
     scope.context.value = context
 
 

@@ -2,11 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from stigmer_cli.domain.execution import Execution, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor
+from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store.children import CHILD_ENDED, DEPTH_MAX
+from stigmer_cli.store.event_chain import GENERATIONS_MAX
 from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import Store
@@ -61,6 +65,29 @@ async def test_the_end_of_a_child_ends_the_wait_of_its_parent_once(store: Store)
         assert (await timeline(store, parent))[-1] == f"resumed (epoch 2): {CHILD_ENDED}"
         assert await end(store, child, phase) == ReportResult.DONE
         assert (await standing(store, parent), told) == (WOKEN, [1]), "it is woken once"
+
+
+async def test_a_chain_of_executions_that_start_each_other_without_waiting_ends_at_the_eighth(store: Store) -> None:
+    starter = await _start(store, 0, None)
+    for number in range(1, GENERATIONS_MAX + 1):
+        starter = await _start(store, number, starter)
+        assert await store.children.find_depth(starter) == 0, "nobody waits for it"
+    assert await timeline(store, starter) == [f"accepted for {_name(GENERATIONS_MAX - 1)}, which does not wait for it"]
+    with pytest.raises(Conflict, match=f"8 executions have started each other in a chain, the last one {starter}"):
+        await _start(store, 9, starter)
+    with pytest.raises(NotFound):
+        await store.executions.get(_name(9))
+
+
+def _name(number: int) -> ExecutionId:
+    return ExecutionId(f"wex-0000000000000000000000c{number:03}")
+
+
+async def _start(store: Store, number: int, starter: ExecutionId | None) -> ExecutionId:
+    draft = ExecutionDraft(
+        id=_name(number), kind=Kind.WORKFLOW, agent_id=AGENT, agent_name="again", message="{}", started_by=starter
+    )
+    return (await store.executions.accept(draft, reason=QueueReason.ACCEPTED, detail="")).execution.id
 
 
 async def test_a_parent_goes_on_at_once_whose_child_has_ended_before_it_waits(store: Store) -> None:

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
 from stigmer_cli.domain.execution import QueueReason, TokenUsage
+from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.errors import NotFound
 from stigmer_cli.store.store import Store
 from stigmer_cli.store.usage_totals import UsageTotal
@@ -13,14 +15,21 @@ from tests.contracts.store.drafts import AGENT, RUN, START, RealSleepClock, agen
 from tests.support.ids import claim
 from tests.support.moves import mark_submitted
 
+_NUMBERS = count(1)
+
 SMALL = TokenUsage(model="openai:small", input_tokens=10, output_tokens=2, cost=0.5, turns=2, tool_calls=3)
 LARGE = TokenUsage(model="openai:large", input_tokens=3_000_000_000, output_tokens=1, cost=4.0)
 UNPRICED = TokenUsage(model="openai:mine", input_tokens=7, output_tokens=3)
 
 
-async def _use(store: Store, *counted: TokenUsage, agent: str = "writer") -> None:
-    taken = await store.executions.accept(replace(draft(), agent_name=agent), reason=QueueReason.ACCEPTED, detail="")
-    id_ = taken.execution.id
+async def _accept(store: Store, kind: Kind, name: str, parent: ExecutionId | None = None) -> ExecutionId:
+    id_ = ExecutionId(f"wex-{next(_NUMBERS):026}") if kind is Kind.WORKFLOW else draft().id
+    made = replace(draft(), id=id_, kind=kind, agent_name=name, parent=parent)
+    return (await store.executions.accept(made, reason=QueueReason.ACCEPTED, detail="")).execution.id
+
+
+async def _use(store: Store, *counted: TokenUsage, agent: str = "writer", parent: ExecutionId | None = None) -> None:
+    id_ = await _accept(store, Kind.AGENT, agent, parent)
     await mark_submitted(store, id_, epoch=1, run_id=RUN, cluster="w", already=False)
     await claim(store, id_, epoch=1, run=RUN, runner="mill")
     for attempt, used in enumerate(counted, 1):
@@ -54,6 +63,22 @@ async def test_totals_are_by_agent_and_model_and_the_most_expensive_come_first(s
         _total("helper", UNPRICED, unpriced=1),
         _total("helper", None),
     ]
+
+
+async def test_what_agents_used_counts_for_the_workflow_above_all_that_waited_for_them(store: Store) -> None:
+    above = await _accept(store, Kind.WORKFLOW, "report")
+    below = await _accept(store, Kind.WORKFLOW, "part", parent=above)
+    for parent in (above, below):
+        await _use(store, SMALL, parent=parent)
+    await _use(store, SMALL, parent=await _accept(store, Kind.WORKFLOW, "part"))
+    await _use(store, LARGE)
+    await _use(store, SMALL, parent=ExecutionId("wex-00000000000000000000000000"))
+    assert await store.usage.sum(is_by_workflow=True) == [
+        replace(_total("writer", SMALL, of=2), workflow="report"),
+        replace(_total("writer", SMALL), workflow="part"),
+    ]
+    assert len(await store.usage.sum(is_by_workflow=True, since=START + timedelta(days=1))) == 0
+    assert sum(one.executions for one in await store.usage.sum()) == 8
 
 
 async def test_what_is_known_of_a_cost_is_summed_and_the_rest_is_counted(store: Store) -> None:

@@ -170,7 +170,10 @@ async def test_a_long_silence_is_recorded_so_that_it_does_not_look_like_a_dead_r
     ("given", "words"),
     [
         ({"operation": "nothing"}, "has no operation nothing; it has publishReading, takeReadings"),
-        ({"operation": "publishToBroker"}, "the servers of the operation speak mqtt: only http, https and nats"),
+        (
+            {"operation": "publishToBroker"},
+            "the operation speak mqtt: only http, https, nats, ws and wss",
+        ),
         ({"operation": "publishReading", "protocol": "ws"}, "speak none that fits"),
         ({"operation": "publishReading", "server": {"name": "no"}}, "has no server no; it has web"),
     ],
@@ -187,7 +190,7 @@ def test_a_protocol_that_is_not_spoken_is_refused_before_the_workflow_begins(fun
     given = {"document": {"endpoint": "http://x"}, "operation": "o", "message": {}, "protocol": "kafka"}
     text = f"do: [{json.dumps({'rooms': {'call': 'asyncapi', 'with': given}})}]"
     [problem] = find_unsupported(read_one(text), functions)
-    assert problem.text == "call: asyncapi over kafka is not supported, only over http and nats"
+    assert problem.text == "call: asyncapi over kafka is not supported, only over http, nats and ws"
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,10 +16,12 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.runner.call.container import ContainerProcess, list_labels, list_words
 from stigmer_cli.runner.call.container_engine import ContainerOwner
 from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import StepPlace
+from stigmer_cli.workflow.runtime import Functions, StepPlace
 from tests.support.fakes import ManualClock
 from tests.support.polling import eventually
+from tests.support.workflows import run_text
 
 ENGINE = f"""#!{sys.executable}
 import os, signal, subprocess, sys
@@ -42,6 +45,9 @@ match words[0]:
         )
         (kept / f"{{name}}.new").write_text(f"{{process.pid}} {{' '.join(words)}}")
         (kept / f"{{name}}.new").rename(kept / f"{{name}}.container")
+        if "--detach" in words:
+            print("0123456789ab")
+            sys.exit(0)
         for stream, text in zip((sys.stdout, sys.stderr), process.communicate()):
             stream.write(text.decode())
         sys.exit(process.returncode)
@@ -149,6 +155,24 @@ async def test_a_container_is_removed_at_its_end_or_later(engine: Path) -> None:
     await clock.advance(2)
     await _perform(engine, _settings(command="true", name="three"), clock)
     assert _list_containers(engine) == ["three", "two"]
+
+
+async def test_a_container_that_is_not_awaited_is_started_and_goes_on_when_its_runner_is_killed(
+    engine: Path, evaluator: Evaluator
+) -> None:
+    process = ContainerProcess({"PATH": str(engine)}, SystemClock(), is_detached=True)
+    detached = Functions(detached={"container": process})
+    run = "{await: false, container: {image: tiny, name: one, command: sleep 60, lifetime: {cleanup: always}}}"
+    output = await run_text(evaluator, f"do: [{{a: {{run: {run}}}}}]", {"n": 1}, functions=detached)
+    assert output == {"n": 1}, "it is its input"
+    pid, *words = (engine / "one.container").read_text().split()
+    assert _is_alive(int(pid))
+    assert {"--detach", "--rm"} <= set(words), "the engine itself removes it when it has ended"
+    assert "stigmer.runner" not in " ".join(words), "it does not end with its runner"
+    os.killpg(int(pid), signal.SIGKILL)
+    run = "{await: false, container: {image: tiny, name: one, command: 'true'}}"
+    with pytest.raises(WorkflowError, match="the name one is already in use"):
+        await run_text(evaluator, f"do: [{{a: {{run: {run}}}}}]", {}, functions=detached)
 
 
 async def test_a_task_that_is_cancelled_leaves_no_container(engine: Path) -> None:

@@ -36,3 +36,16 @@ async def test_a_step_starts_one_execution_and_no_other_one_until_it_is_replaced
         await release(called.store, first.id)
         with pytest.raises(Conflict, match=f"has started {REPLACED_MAX + 1} executions one after the other"):
             await called.acceptor.accept_child(request, "/do/0/a")
+
+
+async def test_a_step_that_does_not_wait_starts_one_execution_which_is_nobodys_child(tmp_path: Path) -> None:
+    async with applications(tmp_path) as (called, _app):
+        await called.store.workflows.apply([workflow("starter")])
+        starter = (await accept(called.store, "starter", {})).id
+        request = SubmitRequest(agent="", workflow="starter", message="{}", started_by=starter)
+        first = await called.acceptor.accept_child(request, "/do/0/a")
+        assert first.id == make_child_id(starter, "/do/0/a", first.kind)
+        assert (await called.acceptor.accept_child(request, "/do/0/a")).id == first.id
+        assert await called.store.children.find_depth(first.id) == 0
+        await called.store.executions.request_cancel(starter)
+        assert await called.store.children.find_abandoned(limit=5) == []

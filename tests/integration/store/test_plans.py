@@ -74,6 +74,7 @@ QUERIES: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
 
 SUMS: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
     "usage since": (lambda s: s.usage.sum(since=LATER), "ix_executions_created"),
+    "usage by workflow since": (lambda s: s.usage.sum(since=LATER, is_by_workflow=True), "ix_executions_created"),
     "usage of an agent since": (lambda s: s.usage.sum(since=LATER, agent=AGENT), "ix_executions_agent"),
 }
 

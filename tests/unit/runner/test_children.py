@@ -6,6 +6,10 @@ from tests.support.workflow_reports import output_of
 from tests.unit.runner.test_workflow_attempt import Runner, play
 
 AGENT = "do: [{ask: {call: agent, with: {agent: echo, message: '${ .say }'}}}]"
+FREE = """
+do:
+  - free: {run: {await: false, workflow: {namespace: test, name: other, version: '1.0', input: {n: '${ .n }'}}}}
+"""
 BOTH = """
 do:
   - both:
@@ -39,6 +43,15 @@ def test_a_workflow_waits_for_an_agent_without_a_slot_and_takes_what_it_said() -
     play(runner, None)
     assert (row.phase, output_of(row)) == (Phase.COMPLETED, "echo: hello")
     assert [one.key for one in runner.reports.asked_children] == ["/do/0/ask"] * 2
+
+
+def test_a_workflow_goes_on_at_once_with_its_input_where_the_other_one_is_not_awaited() -> None:
+    runner = play(lonely(FREE, {"n": 2}), None)
+    [asked] = runner.reports.asked_children
+    assert (asked.key, asked.workflow, asked.input, asked.is_awaited) == ("/do/0/free", "test/other", {"n": 2}, False)
+    assert asked.to_wire()["isAwaited"] is False
+    assert (runner.row.phase, output_of(runner.row)) == (Phase.COMPLETED, {"n": 2})
+    assert not runner.row.waits
 
 
 def test_branches_wait_for_several_executions_at_once_and_ask_for_no_one_again_that_has_ended() -> None:

@@ -1,10 +1,13 @@
 """What a document declares is checked before it runs: variables, schemas, where the flow goes."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from stigmer_cli.workflow.document import Rejected, read_workflows
 from stigmer_cli.workflow.interpreter.interpret import find_unsupported
-from stigmer_cli.workflow.runtime import Functions
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import Functions, StepPlace
 from tests.support.workflows import HEAD, read_one
 
 PROBLEMS = (
@@ -52,8 +55,18 @@ def test_what_can_be_meant_is_taken(text: str) -> None:
     assert not isinstance(found, Rejected), found.problems
 
 
-def test_a_schema_that_is_a_resource_is_refused_before_it_runs() -> None:
-    schema = "{schema: {format: json, resource: {endpoint: 'https://example.com/schema.json'}}}"
-    for text in (f"output: {schema}\ndo: []", f"do: [{{a: {{set: {{x: 1}}, input: {schema}}}}}]"):
-        [problem] = find_unsupported(read_one(text), Functions())
-        assert problem.text == "a schema that is a resource is not supported by this version"
+def test_a_process_that_is_not_awaited_is_refused_before_it_runs_unless_it_outlives_its_runner() -> None:
+    detached = Functions(detached={"container": Unused()})
+    for process, words in (
+        ("shell: {command: make}", "run: shell with await: false would end with its runner"),
+        ("script: {language: js, code: '1'}", "run: script with await: false would end with its runner"),
+        ("container: {image: tiny, stdin: x}", "run: container with await: false has no stdin"),
+    ):
+        [problem] = find_unsupported(read_one(f"do: [{{a: {{run: {{await: false, {process}}}}}}}]"), detached)
+        assert words in problem.text
+    assert not find_unsupported(read_one("do: [{a: {run: {await: false, container: {image: tiny}}}}]"), detached)
+
+
+class Unused:
+    async def perform(self, settings: Mapping[str, Json], place: StepPlace) -> Json:
+        raise AssertionError(settings, place)

@@ -9,6 +9,7 @@ from stigmer_cli.api.usage import UsageBody
 from stigmer_cli.api.usage_report import UsageAnswer, UsageItem, UsageSum
 from stigmer_cli.cli.executions.tokens import describe_usage, format_cost
 from stigmer_cli.cli.executions.usage import _print
+from stigmer_cli.domain.execution import UsageBy
 
 
 def item(agent: str, model: str | None, executions: int, /, **counted: float | None) -> UsageItem:
@@ -34,9 +35,9 @@ TOTAL = UsageSum(
 )
 
 
-def _shown(*items: UsageItem, width: int = 80) -> list[str]:
+def _shown(*items: UsageItem, width: int = 80, by: UsageBy = UsageBy.AGENT) -> list[str]:
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    _print(console, UsageAnswer(since=None, until=None, items=list(items), total=TOTAL))
+    _print(console, UsageAnswer(since=None, until=None, items=list(items), total=TOTAL), by)
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -49,6 +50,19 @@ def test_the_table_has_a_row_for_each_agent_and_model_and_a_total() -> None:
         "echo    -                1      0      0       -       -         -",
         "total                   54    109     56  43,036   5,088  $0.0800+",
     ]
+
+
+def test_by_workflow_each_row_begins_with_the_workflow() -> None:
+    called = [one.model_copy(update={"workflow": "shop/order"}) for one in (WRITER, HELPER)]
+    assert _shown(*called, by=UsageBy.WORKFLOW) == [
+        "WORKFLOW    AGENT   MODEL         RUNS  TURNS  CALLS   INPUT  OUTPUT      COST",
+        "shop/order  writer  openai:gpt-5    41     97     56  33,292   3,936  $0.0800+",
+        "shop/order  helper  openai:mine     12     12      0   9,744   1,152         -",
+        "total                               54    109     56  43,036   5,088  $0.0800+",
+    ]
+    assert _shown(by=UsageBy.WORKFLOW) == ["no executions of agents that workflows called"]
+    assert "workflow" not in WRITER.to_wire()
+    assert called[0].to_wire()["workflow"] == "shop/order"
 
 
 def test_a_narrow_terminal_keeps_agent_model_and_cost() -> None:

@@ -92,7 +92,7 @@ class CutOffRequest(RunReport):
 
 
 class CutOffResponse(Sent):
-    """Whether the report counted, and how many steps are still in the air that other attempts began."""
+    """Whether the report counted, and how many steps are still in the air elsewhere."""
 
     taken: bool
     left: int = 0

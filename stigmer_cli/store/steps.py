@@ -145,8 +145,8 @@ class StepTable:
     ) -> int | None:
         """End the steps of effect `once` that have begun at or `below` these keys, where no attempt comes again.
 
-        How many such steps that other attempts began are left elsewhere; None where this attempt counts no more. What
-        a person has to decide about stays so.
+        How many such steps are left elsewhere; None where this attempt counts no more. What a person has to decide
+        about stays so. Nothing tells whose they are: a Temporal that was restored performs an attempt once more.
         """
 
         async def write(writing: Writing) -> int | None:
@@ -160,7 +160,7 @@ class StepTable:
                 if any(row["key"] == key or row["key"].startswith(f"{key}/") for key in below):
                     await write_end(writing, row, end)
                 else:
-                    left += (row["epoch"], row["run"], row["attempt"]) != (epoch, run, attempt)
+                    left += 1
             return left
 
         return await self._database.write(write)

@@ -271,7 +271,9 @@ async def test_only_what_is_in_the_air_at_or_below_a_key_is_cut_off(store: Store
         return await store.steps.cut_off(id_, epoch=1, run=RUN, attempt=attempt, below=below, end=cut)
 
     assert await cut_off("/a", attempt=1) is None, "another attempt counts"
-    assert [await cut_off("/a", "/d", "/unknown") for _ in range(2)] == [2, 2], "/ab and /a_b are left"
+    assert [await cut_off("/a", "/d", "/unknown") for _ in range(2)] == [3, 3], (
+        "/ab and /a_b are left, and what this attempt began"
+    )
     states = {step.key: (step.state, step.error) for step in await listed(store, id_)}
     failed, begun = (StepState.FAILED, "it was cut off"), (StepState.BEGUN, None)
     assert states == {

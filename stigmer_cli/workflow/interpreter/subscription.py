@@ -124,6 +124,7 @@ class _Source:
             while await self.run.find(self._silence_key) is not None:  # by an earlier attempt
                 self.silences += 1
             await self.run.perform(self._silence_key, f"{self.visit.task.name}: nothing came in", None, _tell_silence)
+            self.silences += 1  # a journal finds what earlier attempts recorded, not what this one did
 
     @property
     def _silence_key(self) -> str:

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import random
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -51,6 +51,21 @@ class Service:
             raise make_error(ErrorType.COMMUNICATION, str(given["fails"]), status=503)
         self.answered.append(given["n"])
         return {"n": given["n"], "said": given.get("say")}
+
+
+class LateMessages:
+    """Subscriptions whose one message comes after `after_s`."""
+
+    def __init__(self, after_s: float) -> None:
+        self.after_s = after_s
+
+    @asynccontextmanager
+    async def open(self, request: CallRequest) -> AsyncIterator[AsyncIterator[Json]]:
+        async def receive() -> AsyncIterator[Json]:
+            await asyncio.sleep(self.after_s)
+            yield request.arguments["n"]
+
+        yield receive()
 
 
 class Runner:
@@ -116,6 +131,24 @@ def test_the_output_and_the_last_tasks_go_with_the_outcome() -> None:
     assert list_tasks(row) == {"/do/0/a": "completed", "/do/1/b": "skipped", "/do/2/c": "completed"}
     assert len(row.tasks) == 1, "no report of tasks but the outcome"
     assert row.journal == {}, "nothing of it has an effect"
+
+
+def test_a_subscription_that_hears_nothing_for_long_records_each_silence_and_goes_on() -> None:
+    runner = Runner("do: [{a: {call: agent, with: {n: 1, subscription: {consume: {amount: 1}}}}}]")
+    late = LateMessages(3_000)
+    runner.functions = Functions(calls={"agent": runner.service}, subscriptions={"agent": late})
+    row = play(runner, 3_500).row
+    assert list(row.journal) == ["/do/0/a/silence/0", "/do/0/a/silence/1", "/do/0/a/messages/0"]
+    assert (row.phase, output_of(row)) == (Phase.COMPLETED, [1])
+
+
+def test_a_subscription_counts_its_silences_on_in_the_next_attempt() -> None:
+    runner = Runner("do: [{a: {call: agent, with: {n: 1, subscription: {consume: {amount: 1}}}}}]")
+    late = LateMessages(3_000)
+    runner.functions = Functions(calls={"agent": runner.service}, subscriptions={"agent": late})
+    row = play(runner, 2_500, 3_500).row
+    assert [key for key in row.journal if "/silence/" in key] == [f"/do/0/a/silence/{number}" for number in range(4)]
+    assert (row.phase, output_of(row)) == (Phase.COMPLETED, [1])
 
 
 def test_an_error_that_no_try_caught_fails_the_execution_with_all_its_fields() -> None:

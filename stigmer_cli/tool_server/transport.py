@@ -114,8 +114,16 @@ async def _say_lines(reader: asyncio.StreamReader, say: Say) -> None:
             say(text)
 
 
-def _trusted(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """The authorities that a server's certificate may be of, as for models. Raises OSError where they are not there."""
+def choose_authorities(url: str, environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The authorities that the certificate of the server at `url` may be of, as for models; none where it has none.
+
+    Raises OSError where they are not there.
+    """
+    from httpx2 import URL  # noqa: PLC0415 - as above
+
+    found = URL(url)
+    if found.scheme != "https" and found.port is not None:  # from the usual port the library follows to https
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return _authorities(environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"))
     except OSError as error:
@@ -153,7 +161,7 @@ async def _open_http(
         timeout=timeout,
         proxy=proxy.url if proxy else None,
         trust_env=False,
-        verify=_trusted(environ) if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        verify=choose_authorities(url, environ),
         event_hooks={"response": [look]},
     )
     async with client, streamable_http_client(url, http_client=client, max_sse_event_size=EVENT_BYTES_MAX) as streams:

@@ -19,7 +19,7 @@ from stigmer_cli.clock import Clock, iso
 from stigmer_cli.domain.event import is_deeper
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.secret import list_names
+from stigmer_cli.domain.secret import find_name_problem, list_names
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import Unavailable
@@ -51,10 +51,10 @@ ERROR_FIELDS_CHARS_MAX = 16_000
 """How much JSON text the fields of an error may be; of longer ones only those of the specification are told, cut."""
 
 FIELDS_DEPTH_MAX = 60
+"""How deep the fields of an error may be nested: a little less than a whole request may be."""
+
 OUTPUT_DEPTH_MAX = 128
 """Whoever asks for an execution gets its output within a JSON object, and pydantic writes and reads some 200 levels."""
-
-"""How deep the fields of an error may be nested: a little less than a whole request may be."""
 
 STANDARD_FIELDS = ("type", "status", "title", "detail", "instance")
 FIELD_CHARS_MAX = 2_000
@@ -288,7 +288,7 @@ class WorkflowAttempt:
             if name in found:
                 step = TaskStep(key=key, name=f"secret {name}", effect=Effect.NONE, input=None)
                 await self._journal.perform(step, tell)
-            elif await self._journal.find(key):
+            elif not find_name_problem(name) and await self._journal.find(key):  # else there never was one
                 detail = f"the secret {name}, which this execution has had, is not there any more: set it, and resume"
                 raise make_error(ErrorType.AUTHORIZATION, f"{detail} {self._attempt.execution}")
 

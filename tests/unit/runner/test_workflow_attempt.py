@@ -440,6 +440,11 @@ def test_a_secret_that_there_is_not_is_an_error_of_the_task_that_needs_it() -> N
     assert row.error.startswith("Authorization Error (403): there is no secret token")
 
 
+def test_a_name_that_no_secret_can_have_is_in_the_way_of_nothing_that_needs_no_secret() -> None:
+    row = play(Runner(f"use: {{secrets: [{'x' * 600}]}}\ndo: [{{a: {{set: {{n: 1}}}}}}]"), None).row
+    assert (row.phase, output_of(row)) == (Phase.COMPLETED, {"n": 1})
+
+
 GUARDED = """
 use: {secrets: [token]}
 do:

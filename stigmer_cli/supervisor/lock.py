@@ -23,9 +23,14 @@ class FileLock:
         self._fd: int | None = None
 
     def acquire(self) -> bool:
-        """Take it without waiting; False where somebody holds it. Raises OSError where the file cannot be opened."""
+        """Take it without waiting; False where somebody holds it. Raises OSError where the file cannot be used."""
         fd = self._open()
-        if not (_try_lock(fd) and self._is_the_file(fd)):
+        try:
+            is_ours = _try_lock(fd) and self._is_the_file(fd)
+        except OSError:  # a file system without locks
+            os.close(fd)
+            raise
+        if not is_ours:
             os.close(fd)
             return False
         with contextlib.suppress(OSError):  # a disk that is full, or read-only, only loses the message

@@ -35,6 +35,9 @@ FOLDER = "containers"
 LEFT_MAX = 100
 """How many runners that were killed are looked after at a time."""
 
+HOLDS_MAX = 5
+"""How many files are tried: another runner may take one for that of a killed one, before it is locked."""
+
 
 class Engine:
     """A program that runs containers. A call that fails, or takes longer than ANSWER_S_MAX, has no answer."""
@@ -106,10 +109,13 @@ class ContainerOwner:
         """Take the lock, once, before the first container runs; a home that is not writable has none."""
         if self._folder is None or self._lock is not None:
             return
-        lock = FileLock(self._folder / uuid4().hex)
         with suppress(OSError):
             self._folder.mkdir(mode=OWNER_ONLY_FOLDER, exist_ok=True)
-            self._lock = lock if lock.acquire() else None
+            for _ in range(HOLDS_MAX):
+                lock = FileLock(self._folder / uuid4().hex)
+                if lock.acquire():
+                    self._lock = lock
+                    return
 
     async def remove_left(self, environ: Mapping[str, str], path: str) -> None:
         """Remove the containers of runners that are gone; where the engine does not answer, somebody else will."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 
 from stigmer_cli.clock import SystemClock
+from stigmer_cli.runner.call import container_engine
 from stigmer_cli.runner.call.container import ContainerProcess, list_labels, list_words
 from stigmer_cli.runner.call.container_engine import ContainerOwner
+from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.json_value import Json
@@ -259,6 +262,22 @@ async def test_the_next_runner_removes_what_a_killed_one_left_and_nothing_of_oth
         for run in (mine, other):
             await ContainerOwner(run).remove_left({"PATH": str(engine)}, str(engine))
     assert _list_containers(engine) == ["ended"]
+
+
+def test_a_runner_whose_new_file_another_one_takes_for_that_of_a_killed_one_holds_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [uuid.UUID(int=1), uuid.UUID(int=2)]
+    monkeypatch.setattr(container_engine, "uuid4", lambda: names.pop(0))
+    (tmp_path / "containers").mkdir()
+    other = FileLock(tmp_path / "containers" / names[0].hex)
+    assert other.acquire()
+    try:
+        owner = ContainerOwner(tmp_path)
+        owner.hold()
+        assert owner.labels == [f"stigmer.runner={uuid.UUID(int=2).hex}"]
+    finally:
+        other.release()
 
 
 async def _look(*, is_so: bool) -> bool | None:

@@ -16,7 +16,7 @@ from stigmer_cli.executions.notifier import Notifier, Subscription
 from stigmer_cli.executions.reason import explain_wait, find_hold, refuse_while_unavailable
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.settings import SubmitPolicy
-from stigmer_cli.store.children import DEPTH_MAX, REPLACED_MAX, make_child_id
+from stigmer_cli.store.children import DEPTH_MAX, list_child_ids
 from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.forking import Fork
 from stigmer_cli.store.store import Store
@@ -150,17 +150,17 @@ class Acceptor:
 
         Raises Conflict where that was another request.
         """
-        kind = Kind.WORKFLOW if request.workflow else Kind.AGENT
-        for number in range(REPLACED_MAX + 1):
-            named = replace(request, id=make_child_id(starter, key, kind, number))
-            known = await self._store.children.find(make_child_id(starter, key, kind, number))
-            if known is None:
-                return named, False
-            if known.parent == request.parent:
-                if known.request_hash != _request_hash(request):
-                    raise Conflict(f"step {key} of {starter} asked for something else when it started {named.id}")
-                return named, True
-        raise Conflict(f"step {key} of {starter} has started {REPLACED_MAX + 1} executions one after the other")
+        ids = list_child_ids(starter, key, Kind.WORKFLOW if request.workflow else Kind.AGENT)
+        known = await self._store.children.find(ids)
+        its_own = next((id_ for id_ in ids if id_ in known and known[id_].parent == request.parent), None)
+        if its_own is not None:
+            if known[its_own].request_hash != _request_hash(request):
+                raise Conflict(f"step {key} of {starter} asked for something else when it started {its_own}")
+            return replace(request, id=its_own), True
+        behind = [id_ for number, id_ in enumerate(ids) if known.keys().isdisjoint(ids[number:])]
+        if not behind:
+            raise Conflict(f"step {key} of {starter} has started {len(ids)} executions one after the other")
+        return replace(request, id=behind[0]), False
 
     async def _admit(self, request: SubmitRequest) -> None:
         """Let it in, also where there is no room if it was accepted before: the answer says so."""

@@ -6,7 +6,7 @@ are still open are found, and ended, too.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ _PARENT = executions.alias("parents")
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _PHASES = select(_ROW.phase).where(_ROW.id.in_(_IDS))
 _PARENT_OF = select(_ROW.parent).where(_ROW.id == bindparam("id"))
-_ASKED = select(_ROW.parent, _ROW.request_hash).where(_ROW.id == bindparam("id"))
+_ASKED = select(_ROW.id, _ROW.parent, _ROW.request_hash).where(_ROW.id.in_(_IDS))
 _PARENTS_OF = select(_ROW.parent).where(_ROW.id.in_(_IDS), _ROW.parent.is_not(None))
 _ENDED_PARENT = select(_PARENT.c.id).where(
     _PARENT.c.id == _ROW.parent, _PARENT.c.phase.in_([phase for phase in Phase if phase.is_terminal])
@@ -84,6 +84,11 @@ async def ask_to_end(writing: Writing, ids: Sequence[ExecutionId]) -> set[Execut
     return changed - asked
 
 
+def list_child_ids(parent: ExecutionId, key: str, kind: Kind) -> Sequence[ExecutionId]:
+    """The ids of all that the step may wait for one after the other. Those replaced may have been deleted since."""
+    return [make_child_id(parent, key, kind, number) for number in range(REPLACED_MAX + 1)]
+
+
 def make_child_id(parent: ExecutionId, key: str, kind: Kind, number: int = 0) -> ExecutionId:
     """The id of the execution that the step `key` of `parent` waits for, always the same one.
 
@@ -124,11 +129,11 @@ class ChildTable:
         return depth
 
     @whole
-    async def find(self, id_: ExecutionId) -> AskedChild | None:
-        """How the execution was asked for; None if there is none."""
+    async def find(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, AskedChild]:
+        """How those of `ids` that there are were asked for."""
         async with self._database.reading_once() as connection:
-            row = (await connection.execute(_ASKED, {"id": id_})).one_or_none()
-        return None if row is None else AskedChild(parent=row.parent, request_hash=row.request_hash)
+            found = (await connection.execute(_ASKED, {"ids": list(ids)})).all()
+        return {ExecutionId(row.id): AskedChild(parent=row.parent, request_hash=row.request_hash) for row in found}
 
     @whole
     async def find_abandoned(self, *, limit: int) -> Sequence[ExecutionId]:

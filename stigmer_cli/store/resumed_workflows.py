@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, bindparam, select, update
 
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.step import CUT_OFF, Step, StepKind, StepState
-from stigmer_cli.store.children import REPLACED_MAX, ask_to_end, make_child_id
+from stigmer_cli.store.children import ask_to_end, list_child_ids
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.tables import executions
 
@@ -19,7 +19,9 @@ CHILD_NAMES = {": agent": Kind.AGENT, ": workflow": Kind.WORKFLOW}
 
 _ROW = executions.c
 _ERROR = select(_ROW.error).where(_ROW.id == bindparam("id"))
-_CHILD = select(_ROW.id, _ROW.phase, _ROW.parent).where(_ROW.id == bindparam("id"))
+_CHILD = select(_ROW.id, _ROW.phase).where(
+    _ROW.id.in_(bindparam("ids", expanding=True)), _ROW.parent == bindparam("parent")
+)
 _CHILDREN = select(_ROW.id).where(_ROW.parent == bindparam("id"))
 _RELEASE = update(executions).where(_ROW.id.in_(bindparam("ids", expanding=True))).values(parent=None)
 
@@ -48,12 +50,10 @@ def list_decisions(journal: Sequence[Step], keys: Collection[str]) -> Sequence[S
 async def find_child(writing: Writing, parent: ExecutionId, step: Step) -> RowMapping | None:
     """The execution that the step waits for: its id and phase; None where it waits for none."""
     kind = _find_kind(step)
-    for number in range(0 if kind is None else REPLACED_MAX + 1):
-        found = await writing.connection.execute(_CHILD, {"id": make_child_id(parent, step.key, kind, number)})  # type: ignore[arg-type]
-        row = found.mappings().one_or_none()
-        if row is None or row["parent"] == parent:
-            return row
-    return None
+    if kind is None:
+        return None
+    given = {"ids": list_child_ids(parent, step.key, kind), "parent": parent}
+    return (await writing.connection.execute(_CHILD, given)).mappings().one_or_none()
 
 
 async def release(writing: Writing, ids: Sequence[ExecutionId]) -> None:
@@ -67,10 +67,10 @@ async def list_children_but(writing: Writing, parent: ExecutionId, kept: Sequenc
     """The executions that `parent` waits or waited for, without those of the steps `kept`."""
     children = [ExecutionId(row.id) for row in (await writing.connection.execute(_CHILDREN, {"id": parent})).all()]
     of_kept = {
-        make_child_id(parent, step.key, kind, number)
+        id_
         for step in (kept if children else ())
         if (kind := _find_kind(step)) is not None
-        for number in range(REPLACED_MAX + 1)
+        for id_ in list_child_ids(parent, step.key, kind)
     }
     return [id_ for id_ in children if id_ not in of_kept]
 

@@ -8,6 +8,7 @@ from stigmer_cli.domain.step import CUT_OFF, Effect, StepKind, StepState
 from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.store.children import make_child_id
 from stigmer_cli.store.execution_draft import ExecutionDraft
+from stigmer_cli.store.resumed_workflows import release
 from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.step_rows import EndedStep, StepDraft, StepEnd
 from stigmer_cli.store.store import Store
@@ -59,9 +60,7 @@ async def end(store: Store, id_: ExecutionId, phase: Phase) -> None:
 
 
 async def parent_of(store: Store, id_: ExecutionId) -> ExecutionId | None:
-    found = await store.children.find(id_)
-    assert found is not None
-    return found.parent
+    return (await store.children.find([id_]))[id_].parent
 
 
 async def test_the_branch_that_failed_its_fork_is_performed_again_and_not_the_one_that_was_cut_off(
@@ -124,6 +123,19 @@ async def test_another_child_takes_the_place_of_one_that_cannot_go_on(store: Sto
         said = await store.resuming.resume(id_, decision)
         assert said.reason == f"another execution takes the place of {child}"
         assert await parent_of(store, child) is None
+
+
+async def test_the_child_that_took_the_place_of_a_deleted_one_goes_on(store: Store) -> None:
+    id_ = await begun(store)
+    deleted, child = await start(store, id_, "/do/0/ask"), await start(store, id_, "/do/0/ask", 1)
+    for one in (deleted, child):
+        await end(store, one, Phase.FAILED)
+    async with store._database.writing() as writing:
+        await release(writing, [deleted])
+    assert await store.pruning.delete([deleted]) == {deleted}
+    await ended(store, id_, "/do/0/ask", BROKE, name="ask: agent")
+    await fail(store, id_)
+    assert (await store.resuming.resume(id_, NOTHING)).reason == f"{child}, which it waits for, goes on as well"
 
 
 async def test_a_child_that_a_person_has_to_decide_about_is_named(store: Store) -> None:

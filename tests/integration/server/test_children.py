@@ -38,6 +38,21 @@ async def test_a_step_starts_one_execution_and_no_other_one_until_it_is_replaced
             await called.acceptor.accept_child(request, "/do/0/a")
 
 
+async def test_a_step_goes_on_waiting_for_the_execution_that_took_the_place_of_a_deleted_one(tmp_path: Path) -> None:
+    async with applications(tmp_path) as (called, _app):
+        await called.store.workflows.apply([workflow("parent")])
+        parent = (await accept(called.store, "parent", {})).id
+        request = SubmitRequest(agent="greeter", message="hi", parent=parent)
+        first = await called.acceptor.accept_child(request, "/do/0/a")
+        await release(called.store, first.id)
+        second = await called.acceptor.accept_child(request, "/do/0/a")
+        assert await called.store.pruning.delete([first.id]) == {first.id}
+        assert (await called.acceptor.accept_child(request, "/do/0/a")).id == second.id
+        await release(called.store, second.id)
+        third = await called.acceptor.accept_child(request, "/do/0/a")
+        assert third.id == make_child_id(parent, "/do/0/a", first.kind, 2), "no id is used twice"
+
+
 async def test_a_step_that_does_not_wait_starts_one_execution_which_is_nobodys_child(tmp_path: Path) -> None:
     async with applications(tmp_path) as (called, _app):
         await called.store.workflows.apply([workflow("starter")])

@@ -4,14 +4,16 @@ An execution that a step waited for (`children.py`) is replaced by a new one, be
 """
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, select, update
+from sqlalchemy import RowMapping, Select, and_, bindparam, select, update
 
 from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import CUT_OFF, Step, StepKind, StepState
 from stigmer_cli.store.children import ask_to_end, list_child_ids
 from stigmer_cli.store.database import Writing
-from stigmer_cli.store.tables import executions
+from stigmer_cli.store.tables import OPEN, executions
 
 BRANCHES, FAILED_BRANCH = "/fork/branches/", "/fork/failed"
 CHILD_NAMES = {": agent": Kind.AGENT, ": workflow": Kind.WORKFLOW}
@@ -23,6 +25,7 @@ _CHILD = select(_ROW.id, _ROW.phase).where(
     _ROW.id.in_(bindparam("ids", expanding=True)), _ROW.parent == bindparam("parent")
 )
 _CHILDREN = select(_ROW.id).where(_ROW.parent == bindparam("id"))
+_CANCELLED = _CHILDREN.where((_ROW.phase == Phase.CANCELLED) | and_(OPEN, _ROW.cancel_requested_at.is_not(None)))
 _RELEASE = update(executions).where(_ROW.id.in_(bindparam("ids", expanding=True))).values(parent=None)
 
 
@@ -65,7 +68,18 @@ async def release(writing: Writing, ids: Sequence[ExecutionId]) -> None:
 
 async def list_children_but(writing: Writing, parent: ExecutionId, kept: Sequence[Step]) -> Sequence[ExecutionId]:
     """The executions that `parent` waits or waited for, without those of the steps `kept`."""
-    children = [ExecutionId(row.id) for row in (await writing.connection.execute(_CHILDREN, {"id": parent})).all()]
+    return await _list_but(writing, _CHILDREN, parent, kept)
+
+
+async def list_cancelled(writing: Writing, parent: ExecutionId, kept: Sequence[Step]) -> Sequence[ExecutionId]:
+    """Those of `list_children_but` that were cancelled, or are being cancelled: `parent` would fail of it."""
+    return await _list_but(writing, _CANCELLED, parent, kept)
+
+
+async def _list_but(
+    writing: Writing, query: Select[Any], parent: ExecutionId, kept: Sequence[Step]
+) -> Sequence[ExecutionId]:
+    children = [ExecutionId(row.id) for row in (await writing.connection.execute(query, {"id": parent})).all()]
     of_kept = {
         id_
         for step in (kept if children else ())

@@ -34,6 +34,7 @@ from stigmer_cli.store.resumed_workflows import (
     find_child,
     find_culprit,
     is_cut_off,
+    list_cancelled,
     list_children_but,
     list_decisions,
     release,
@@ -146,26 +147,32 @@ async def _resume_children(  # noqa: PLR0913 - what the one transaction knows
 ) -> Resumed:
     """What becomes of the executions that the steps `forgotten` waited for, and RESUMED where they are no obstacle.
 
-    One that failed goes on as well, unless a person named its step: then another one takes its place.
+    One that failed goes on as well, unless a person named its step: then another one takes its place. So it does where
+    one was cancelled because its parent had failed.
     """
     going_on = Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING)
-    if row["kind"] != Kind.WORKFLOW or not forgotten:
+    if row["kind"] != Kind.WORKFLOW:
         return going_on
     if decision.forget_from:
         kept = [step for step in journal if step.seq < forgotten[0].seq]
         return await _replace(writing, await list_children_but(writing, row["id"], kept), is_dry_run=is_dry_run)
-    child = await find_child(writing, row["id"], forgotten[0])
-    if child is None:
-        return going_on
-    if decision.repeat or child["phase"] == Phase.CANCELLED:
-        return await _replace(writing, [child["id"]], is_dry_run=is_dry_run)
-    if child["phase"] != Phase.FAILED:  # it goes on already, or has completed by now
-        return going_on
-    found = await _resume(writing, store, child["id"], Decision(), is_dry_run=is_dry_run)
-    if found.outcome is ResumeOutcome.RESUMED:
-        told = f", {found.reason}" if found.reason else ""
-        return replace(going_on, reason=f"{child['id']}, which it waits for, goes on as well{told}")
-    return replace(found, reason=f"it waits for {child['id']}: {found.reason}")
+    child = await find_child(writing, row["id"], forgotten[0]) if forgotten else None
+    again = {step.seq for step in forgotten}
+    kept = [step for step in journal if step.key == decision.skip or (step.state in RECORDED and step.seq not in again)]
+    replaced = await list_cancelled(writing, row["id"], kept) if row["phase"] == Phase.FAILED else []
+    if child is not None and (decision.repeat or child["phase"] == Phase.CANCELLED):
+        replaced = list(dict.fromkeys([child["id"], *replaced]))
+    elif child is not None and child["phase"] == Phase.FAILED:  # else it goes on already, or has completed by now
+        found = await _resume(writing, store, child["id"], Decision(), is_dry_run=is_dry_run)
+        if found.outcome is not ResumeOutcome.RESUMED:
+            return replace(found, reason=f"it waits for {child['id']}: {found.reason}")
+        going_on = _add_reason(going_on, f"{child['id']}, which it waits for, goes on as well")
+        going_on = _add_reason(going_on, found.reason)
+    return _add_reason(going_on, (await _replace(writing, replaced, is_dry_run=is_dry_run)).reason)
+
+
+def _add_reason(resumed: Resumed, reason: str) -> Resumed:
+    return replace(resumed, reason=", ".join(filter(None, (resumed.reason, reason))))
 
 
 async def _replace(writing: Writing, children: Sequence[ExecutionId], *, is_dry_run: bool) -> Resumed:

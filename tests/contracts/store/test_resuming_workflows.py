@@ -125,6 +125,27 @@ async def test_another_child_takes_the_place_of_one_that_cannot_go_on(store: Sto
         assert await parent_of(store, child) is None
 
 
+async def test_children_that_were_cancelled_with_their_parent_are_replaced_and_what_has_completed_is_kept(
+    store: Store,
+) -> None:
+    id_ = await begun(store)
+    asked, cancelled, completed, seen = [await start(store, id_, f"/do/{number}/a") for number in range(4)]
+    await claim(store, asked, epoch=1, run=OTHER_RUN, runner="mill")
+    await end(store, completed, Phase.COMPLETED)
+    await end(store, seen, Phase.CANCELLED)
+    await ended(store, id_, "/do/3/a", "it is CANCELLED", name="a: agent")
+    await ended(store, id_, "/do/4/b", BROKE)
+    await fail(store, id_)
+    await store.executions.request_cancel_all(await store.children.find_abandoned(limit=9))
+    for is_dry_run in (True, False):
+        said = await store.resuming.resume(id_, NOTHING, is_dry_run=is_dry_run)
+        assert said.outcome is ResumeOutcome.RESUMED
+        assert said.reason.startswith("another execution takes the place of")
+        assert said.reason.endswith(" and of 1 more")
+    parents = [await parent_of(store, one) for one in (asked, cancelled, completed, seen)]
+    assert parents == [None, None, id_, id_]
+
+
 async def test_the_child_that_took_the_place_of_a_deleted_one_goes_on(store: Store) -> None:
     id_ = await begun(store)
     deleted, child = await start(store, id_, "/do/0/ask"), await start(store, id_, "/do/0/ask", 1)

@@ -26,6 +26,10 @@ _CHILD = select(_ROW.id, _ROW.phase).where(
 )
 _CHILDREN = select(_ROW.id).where(_ROW.parent == bindparam("id"))
 _CANCELLED = _CHILDREN.where((_ROW.phase == Phase.CANCELLED) | and_(OPEN, _ROW.cancel_requested_at.is_not(None)))
+_PARENT = executions.alias("parents")
+_FAILED_PARENT = select(_PARENT.c.id).where(
+    _ROW.id == bindparam("id"), _PARENT.c.id == _ROW.parent, _PARENT.c.phase == Phase.FAILED
+)
 _RELEASE = update(executions).where(_ROW.id.in_(bindparam("ids", expanding=True))).values(parent=None)
 
 
@@ -57,6 +61,12 @@ async def find_child(writing: Writing, parent: ExecutionId, step: Step) -> RowMa
         return None
     given = {"ids": list_child_ids(parent, step.key, kind), "parent": parent}
     return (await writing.connection.execute(_CHILD, given)).mappings().one_or_none()
+
+
+async def find_failed_parent(writing: Writing, id_: ExecutionId) -> ExecutionId | None:
+    """Who waited for the execution, if that one has failed."""
+    found: str | None = await writing.connection.scalar(_FAILED_PARENT, {"id": id_})
+    return None if found is None else ExecutionId(found)
 
 
 async def release(writing: Writing, ids: Sequence[ExecutionId]) -> None:

@@ -33,6 +33,7 @@ from stigmer_cli.store.decisions import forget_decision
 from stigmer_cli.store.resumed_workflows import (
     find_child,
     find_culprit,
+    find_failed_parent,
     is_cut_off,
     list_cancelled,
     list_children_but,
@@ -99,9 +100,19 @@ class ResumeTable:
         """
 
         async def write(writing: Writing) -> Resumed:
-            return await _resume(writing, self._store, execution_id, decision, is_dry_run=is_dry_run)
+            found = await _resume(writing, self._store, execution_id, decision, is_dry_run=is_dry_run)
+            if is_dry_run or found.outcome is not ResumeOutcome.RESUMED:
+                return found
+            return _add_reason(found, await _resume_parent(writing, self._store, execution_id))
 
-        return await self._database.write(write)
+        try:
+            return await self._database.write(write)
+        except _ParentUndecided as undecided:
+            return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=Phase.FAILED, reason=undecided.message)
+
+
+class _ParentUndecided(Conflict):
+    """Who waits for an execution that failed cannot go on with it, so that nothing is written."""
 
 
 async def _resume(
@@ -173,6 +184,25 @@ async def _resume_children(  # noqa: PLR0913 - what the one transaction knows
 
 def _add_reason(resumed: Resumed, reason: str) -> Resumed:
     return replace(resumed, reason=", ".join(filter(None, (resumed.reason, reason))))
+
+
+async def _resume_parent(writing: Writing, store: StoreId, id_: ExecutionId) -> str:
+    """Have the execution go on that failed because `id_` had: else `id_`, which it waits for, would be cancelled.
+
+    Returns what is to be told of it.
+    """
+    parent = await find_failed_parent(writing, id_)
+    if parent is None:
+        return ""
+    culprit = await find_culprit(writing, parent, await read_journal(writing, parent))
+    child = await find_child(writing, parent, culprit) if culprit else None
+    if child is None or child["id"] != id_:
+        return ""
+    found = await _resume(writing, store, parent, Decision(), is_dry_run=False)
+    if found.outcome is not ResumeOutcome.RESUMED:
+        raise _ParentUndecided(f"{parent} waits for {id_}, and cannot go on with it: {found.reason}")
+    above = await _resume_parent(writing, store, parent)
+    return f"{parent}, which waits for it, goes on as well" + (f", {above}" if above else "")
 
 
 async def _replace(writing: Writing, children: Sequence[ExecutionId], *, is_dry_run: bool) -> Resumed:

@@ -177,6 +177,29 @@ async def test_a_child_that_a_person_has_to_decide_about_is_named(store: Store) 
     assert said.reason.startswith(f"it waits for {child}: nothing says whether step /turns/0/calls/0")
     assert f"resume {child} with --repeat /turns/0/calls/0" in said.reason
     assert await keys(store, id_) == ["/do/0/ask"]
+    said = await store.resuming.resume(child, Decision(repeat="/turns/0/calls/0"))
+    assert said.reason == f"{id_}, which waits for it, goes on as well"
+    for one in (child, id_):
+        now = await store.executions.get(one)
+        assert (now.phase, now.epoch) == (Phase.PENDING, 2)
+    assert await store.children.find_abandoned(limit=9) == []
+
+
+async def test_a_child_that_its_parent_can_go_on_with_only_after_a_decision_does_not_go_on_alone(store: Store) -> None:
+    id_ = await begun(store)
+    child = await start(store, id_, "/do/0/ask")
+    await end(store, child, Phase.FAILED)
+    await ended(store, id_, "/do/0/ask", BROKE, name="ask: agent")
+    call = StepDraft(
+        key="/do/1/pay", kind=StepKind.TASK, name="pay", effect=Effect.ONCE, nonce="nonce-two", input_hash="h"
+    )
+    await store.steps.begin(id_, epoch=1, run=RUN, attempt=1, draft=call)
+    await fail(store, id_)
+    said = await store.resuming.resume(child, NOTHING)
+    assert (said.outcome, said.phase) == (ResumeOutcome.UNDECIDED, Phase.FAILED)
+    assert said.reason.startswith(f"{id_} waits for {child}, and cannot go on with it: nothing says whether step")
+    assert f"resume {id_} with --repeat /do/1/pay" in said.reason
+    assert (await store.executions.get(child)).phase is Phase.FAILED
 
 
 async def test_from_a_step_on_what_began_later_is_asked_for_anew(store: Store) -> None:

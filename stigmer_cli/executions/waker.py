@@ -28,7 +28,8 @@ class Waker:
         self._clock = clock
         self._woken = woken
         self._nudged = asyncio.Event()
-        self._is_clock_new = True
+        self._clock_set = 1  # how often, and once because it may have been while no server ran
+        self._corrected_for = 0
         store.waits.on_timer = store.cloud_events.on_due = self.nudge
 
     def nudge(self) -> None:
@@ -37,7 +38,7 @@ class Waker:
 
     def notice_clock(self) -> None:
         """The clock was set: look now, also for waits that began ahead of it."""
-        self._is_clock_new = True
+        self._clock_set += 1
         self.nudge()
 
     async def run(self) -> None:
@@ -49,10 +50,13 @@ class Waker:
 
     async def run_once(self) -> int:
         """Wake what is due, up to `BATCH`; how many were found."""
-        if self._is_clock_new:
-            self._is_clock_new = bool(corrected := await self._store.waits.correct_times())
-            if corrected:
+        clock_set = self._clock_set  # it may be set once more during the look
+        if clock_set != self._corrected_for:
+            if corrected := await self._store.waits.correct_times():
                 log.info("waits_corrected", number=corrected)
+                self.nudge()  # there may be more
+            else:
+                self._corrected_for = clock_set
         due = await self._store.waits.find_due(self._clock.now(), limit=BATCH)
         woken = [id_ for id_ in due if await self._store.waits.wake(id_)]
         if woken:

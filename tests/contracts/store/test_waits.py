@@ -1,6 +1,7 @@
 """Waits: no run holds an execution that waits, and what ends the wait has it go on, once, whatever comes in between."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,8 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import BeginAnswer, Effect, StepKind, StepState
 from stigmer_cli.domain.waiting import Verdict, WaitFor
 from stigmer_cli.errors import Conflict
+from stigmer_cli.executions.waker import Waker
+from stigmer_cli.store import waits
 from stigmer_cli.store.decisions import AskedCall, Ruling
 from stigmer_cli.store.forking import Fork, copy_journal
 from stigmer_cli.store.listeners import Listener
@@ -26,6 +29,7 @@ from stigmer_cli.store.store import Store
 from stigmer_cli.store.waits import WaitReport
 from tests.contracts.store.drafts import OTHER_RUN, RUN, RealSleepClock, accepted, running, timeline
 from tests.support.ids import claim
+from tests.support.polling import eventually
 
 FIRST, SECOND = "/turns/0/calls/0", "/turns/0/calls/1"
 APPROVED, DENIED = Ruling(verdict=Verdict.APPROVED), Ruling(verdict=Verdict.DENIED, reason="not today")
@@ -317,6 +321,26 @@ async def test_a_wait_that_began_under_a_clock_that_was_ahead_lasts_as_long_as_i
     assert await store.waits.wake(id_)
     [step] = await store.steps.list(id_, after=0, limit=5)
     assert (step.key, step.state) == (timer, StepState.DONE)
+
+
+async def test_all_waits_that_began_under_a_clock_that_was_ahead_are_corrected_at_once(
+    store: Store, clock: RealSleepClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits, "CORRECTED_MAX", 1)
+    clock.set(3_600.0)
+    ids = [await waiting(store, LATER) for _ in range(3)]
+    clock.set(-3_600.0)
+    waking = asyncio.create_task(Waker(store, clock=clock, woken=lambda: None).run())
+    try:
+        await eventually(lambda: have_begun(store, ids), within_s=3.0)
+    finally:
+        waking.cancel()
+        await asyncio.wait([waking])
+
+
+async def have_begun(store: Store, ids: Sequence[ExecutionId]) -> bool:
+    found = [(await store.executions.get(id_)).waiting for id_ in ids]
+    return all(one is not None and one.since <= store.clock.now() for one in found)
 
 
 async def wait_for_order_or_a_minute(store: Store, clock: RealSleepClock) -> tuple[ExecutionId, str]:

@@ -17,6 +17,9 @@ BATCH = 200
 IDLE_MAX_S = 60.0
 """How long it sleeps at most where only this process writes: a clock that is set forward ends no sleep."""
 
+CORRECT_EVERY_S = 50.0
+"""How often it looks for waits that began ahead of now: one that was set and set back within a second tells nobody."""
+
 log = structlog.get_logger()
 
 
@@ -30,6 +33,7 @@ class Waker:
         self._nudged = asyncio.Event()
         self._clock_set = 1  # how often, and once because it may have been while no server ran
         self._corrected_for = 0
+        self._corrected_s = 0.0
         store.waits.on_timer = store.cloud_events.on_due = self.nudge
 
     def nudge(self) -> None:
@@ -50,19 +54,22 @@ class Waker:
 
     async def run_once(self) -> int:
         """Wake what is due, up to `BATCH`; how many were found."""
-        clock_set = self._clock_set  # it may be set once more during the look
-        if clock_set != self._corrected_for:
-            if corrected := await self._store.waits.correct_times():
-                log.info("waits_corrected", number=corrected)
-                self.nudge()  # there may be more
-            else:
-                self._corrected_for = clock_set
+        if self._clock_set != self._corrected_for or self._clock.monotonic() - self._corrected_s >= CORRECT_EVERY_S:
+            await self._correct()
         due = await self._store.waits.find_due(self._clock.now(), limit=BATCH)
         woken = [id_ for id_ in due if await self._store.waits.wake(id_)]
         if woken:
             log.info("executions_woken", number=len(woken), first=woken[0])
             self._woken()
         return len(due)
+
+    async def _correct(self) -> None:
+        clock_set, self._corrected_s = self._clock_set, self._clock.monotonic()  # it may be set during the look
+        if corrected := await self._store.waits.correct_times():
+            log.info("waits_corrected", number=corrected)
+            self.nudge()  # there may be more
+        else:
+            self._corrected_for = clock_set
 
     async def _find_idle_s(self) -> float:
         next_due_at = await self._store.waits.next_due_at()

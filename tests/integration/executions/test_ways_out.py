@@ -1,6 +1,7 @@
 """No dead ends: whatever row stands beside whatever Temporal, a printed command brings it on, and a cancel ends it."""
 
 import asyncio
+import itertools
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -210,11 +211,12 @@ async def _cancel(harness: ReconcileHarness, row: Execution) -> None:
 
 
 def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(
-    harness: ReconcileHarness, runner: asyncio.Runner
+    harness: ReconcileHarness, runner: asyncio.Runner, pytestconfig: pytest.Config
 ) -> None:
+    """Each second of them, unless `--slow` is given."""
     met: set[str] = set()
     typed = ((case, chosen) for case in every_case() for chosen in range(3 if _has_choice(case) else 1))
-    for case, chosen in typed:
+    for case, chosen in itertools.islice(typed, 0, None, 1 if pytestconfig.getoption("--slow") else 2):
         try:
             met.add(runner.run(_is_no_dead_end(harness, case, chosen)))
         except AssertionError as error:

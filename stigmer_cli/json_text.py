@@ -57,3 +57,14 @@ def read_whole(text: str | bytes) -> Any:  # noqa: ANN401 - as above
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     return value
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Whether lists and objects of `value` are nested deeper than `levels`."""
+    layer: list[Any] = [value]
+    for _ in range(levels + 1):
+        layer = [one for one in layer if isinstance(one, (dict, list, tuple))]
+        if not layer:
+            return False
+        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
+    return True

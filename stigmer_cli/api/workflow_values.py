@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 from pydantic_core import from_json
 
-from stigmer_cli.domain.event import is_deeper
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.json_text import read_whole
+from stigmer_cli.json_text import is_deeper, read_whole
 
 LISTED_CHARS_MAX = 10_000
 """A list leaves a longer input or output of a workflow out: a page of them would be hundreds of megabytes."""

@@ -6,9 +6,8 @@ import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from stigmer_cli.json_text import dump_json
+from stigmer_cli.json_text import dump_json, is_deeper
 
 SPEC_VERSION = "1.0"
 EVENT_BYTES_MAX = 256 * 1024
@@ -88,17 +87,6 @@ def _check_size(event: CloudEvent) -> None:
         raise ValueError(f"the event is no JSON: {error}") from None
     if length > EVENT_BYTES_MAX:
         raise ValueError(f"the event has {length:,} bytes as JSON, and {EVENT_BYTES_MAX:,} is the most")
-
-
-def is_deeper(value: object, levels: int) -> bool:
-    """Whether lists and objects of `value` are nested deeper than `levels`."""
-    layer: list[Any] = [value]
-    for _ in range(levels + 1):
-        layer = [one for one in layer if isinstance(one, (dict, list, tuple))]
-        if not layer:
-            return False
-        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
-    return True
 
 
 def _check_attribute(name: str, value: object) -> None:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from stigmer_cli.domain.event import is_deeper
-from stigmer_cli.json_text import read_json
+from stigmer_cli.json_text import is_deeper, read_json
 
 CAUSE_MAX = 2_000
 REASON_MAX = 2_000

@@ -16,14 +16,13 @@ from stigmer_cli.api.reports import OUTPUT_MAX, Work
 from stigmer_cli.api.tasks import TaskReportBody, TasksReport, WorkflowWork
 from stigmer_cli.api.waiting import CHILDREN_MAX, DELAY_MAX_S
 from stigmer_cli.clock import Clock, iso
-from stigmer_cli.domain.event import is_deeper
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.secret import find_name_problem, list_names
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import Unavailable
-from stigmer_cli.json_text import dump_json, read_json
+from stigmer_cli.json_text import dump_json, is_deeper, read_json
 from stigmer_cli.runner.attempt_end import End, fail
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.call.functions import make_functions

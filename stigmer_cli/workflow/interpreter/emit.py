@@ -4,8 +4,9 @@ import uuid
 from collections.abc import Mapping
 from typing import cast
 
-from stigmer_cli.domain.event import EMITTED_BY, EVENT_DEPTH_MAX, check_event, is_deeper
+from stigmer_cli.domain.event import EMITTED_BY, EVENT_DEPTH_MAX, check_event
 from stigmer_cli.domain.step import Effect
+from stigmer_cli.json_text import is_deeper
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
 from stigmer_cli.workflow.interpreter.scope import describe_moment

@@ -358,9 +358,9 @@ def _fail_with(error: WorkflowError) -> End:
 
 def _write_fields(fields: Mapping[str, Json]) -> Mapping[str, JsonValue]:
     """The fields of an error as they are kept: without secrets, neither too long nor too deep for a request."""
-    if _is_deeper(fields, FIELDS_DEPTH_MAX):
+    if is_deeper(fields, FIELDS_DEPTH_MAX):
         fields = {
-            name: "nested too deep" if _is_deeper(fields[name], FIELDS_DEPTH_MAX) else fields[name]
+            name: "nested too deep" if is_deeper(fields[name], FIELDS_DEPTH_MAX) else fields[name]
             for name in STANDARD_FIELDS
             if name in fields
         }
@@ -369,14 +369,6 @@ def _write_fields(fields: Mapping[str, Json]) -> Mapping[str, JsonValue]:
     if len(text) > ERROR_FIELDS_CHARS_MAX:
         return {name: _cut(found[name]) for name in STANDARD_FIELDS if name in found}
     return found
-
-
-def _is_deeper(value: Json, levels: int) -> bool:
-    """Whether lists and mappings are nested in more than `levels` levels."""
-    if isinstance(value, str) or not isinstance(value, Mapping | Sequence):
-        return False
-    inner = value.values() if isinstance(value, Mapping) else value
-    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 def _cut(value: JsonValue) -> JsonValue:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.extras import is_installed
-from stigmer_cli.runner.call.payload import parse_payload, write_payload
+from stigmer_cli.runner.call.payload import parse_payload, write_message
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
@@ -27,15 +27,11 @@ def find_missing() -> str:
 
 async def publish(request: CallRequest, shown: Mapping[str, str]) -> None:
     """Publish the message of the arguments; `shown` are the headers that authenticate. Raises WorkflowError."""
-    message = request.arguments.get("message")
-    given = message if isinstance(message, Mapping) else {}
-    headers = given.get("headers")
-    own = {name: write_payload(value) for name, value in headers.items()} if isinstance(headers, Mapping) else {}
     subject = str(request.arguments["address"])
     async with _connect(request, shown) as client:
         try:
-            content = write_payload(given.get("payload")).encode()
-            await client.publish(subject, content, headers={KEY_HEADER: request.idempotency_key, **own})
+            own, payload = write_message(request)
+            await client.publish(subject, payload.encode(), headers={KEY_HEADER: request.idempotency_key, **own})
             await client.flush(timeout=CONNECT_S_MAX)
         except Exception as error:  # the library has several trees of errors
             raise _explain(request, error) from error

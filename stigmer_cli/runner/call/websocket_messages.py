@@ -12,7 +12,7 @@ from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.errors import reason_of
 from stigmer_cli.extras import is_installed
 from stigmer_cli.proxies import Proxies
-from stigmer_cli.runner.call.payload import parse_payload, write_payload
+from stigmer_cli.runner.call.payload import parse_payload, write_message
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
@@ -43,13 +43,10 @@ async def publish(request: CallRequest, shown: Mapping[str, str], proxies: Proxi
     """
     from websockets.exceptions import ConnectionClosed  # noqa: PLC0415 - with the extra
 
-    message = request.arguments.get("message")
-    given = message if isinstance(message, Mapping) else {}
-    headers = given.get("headers")
-    own = {name: write_payload(value) for name, value in headers.items()} if isinstance(headers, Mapping) else {}
+    own, payload = write_message(request)
     async with _connect(request, {KEY_HEADER: request.idempotency_key, **own, **shown}, proxies) as connection:
         try:
-            await connection.send(write_payload(given.get("payload")))
+            await connection.send(payload)
         except ConnectionClosed as error:
             raise _explain(request, str(error)) from error
         await connection.close()

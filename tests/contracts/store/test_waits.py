@@ -276,24 +276,7 @@ async def test_an_event_that_the_waker_passes_on_does_not_end_the_timer_before_i
     store: Store, clock: RealSleepClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stigmer_cli.store.listeners.WOKEN_MAX", 0)
-    due_ms = int((clock.now() + timedelta(days=1)).timestamp() * 1_000)
-    timer = StepDraft(
-        key=f"/do/0/wait/timer/{due_ms}",
-        kind=StepKind.TASK,
-        name="wait",
-        effect=Effect.NONE,
-        nonce="nonce-1",
-        input_hash="h",
-    )
-    wait = WaitReport(
-        wait_for=WaitFor.EVENT,
-        step=timer.key,
-        cause="a day, or an order",
-        delay_s=86_400.0,
-        timer=timer,
-        listening=[Listener(queries=[EventQuery(type="order")], after=0)],
-    )
-    id_ = await waiting(store, wait)
+    id_, _timer = await wait_for_order_or(timedelta(days=1), store, clock)
     order = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order"}
     await store.cloud_events.publish([check_event(order)])
     assert await store.waits.find_due(clock.now(), limit=5) == [id_]
@@ -307,7 +290,7 @@ async def test_a_wait_that_began_under_a_clock_that_was_ahead_lasts_as_long_as_i
 ) -> None:
     clock.set(3_600.0)
     timed = await waiting(store, LATER)
-    id_, timer = await wait_for_order_or_a_minute(store, clock)
+    id_, timer = await wait_for_order_or(timedelta(minutes=1), store, clock)
     clock.set(-3_600.0)
     untouched = await waiting(store, LATER)
     assert await store.waits.correct_times() == 2
@@ -343,9 +326,9 @@ async def have_begun(store: Store, ids: Sequence[ExecutionId]) -> bool:
     return all(one is not None and one.since <= store.clock.now() for one in found)
 
 
-async def wait_for_order_or_a_minute(store: Store, clock: RealSleepClock) -> tuple[ExecutionId, str]:
+async def wait_for_order_or(delay: timedelta, store: Store, clock: RealSleepClock) -> tuple[ExecutionId, str]:
     """The execution, and the key of its timer."""
-    due_ms = int((clock.now() + timedelta(minutes=1)).timestamp() * 1_000)
+    due_ms = int((clock.now() + delay).timestamp() * 1_000)
     timer = StepDraft(
         key=f"/do/0/wait/timer/{due_ms}",
         kind=StepKind.TASK,
@@ -357,8 +340,8 @@ async def wait_for_order_or_a_minute(store: Store, clock: RealSleepClock) -> tup
     wait = WaitReport(
         wait_for=WaitFor.EVENT,
         step=timer.key,
-        cause="a minute, or an order",
-        delay_s=60.0,
+        cause="some time, or an order",
+        delay_s=delay.total_seconds(),
         timer=timer,
         listening=[Listener(queries=[EventQuery(type="order")], after=0)],
     )

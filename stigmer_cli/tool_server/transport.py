@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from stigmer_cli.api.agent_tools import McpBody
 from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.proxies import Proxies
+from stigmer_cli.tls.authorities import read_authorities
 from stigmer_cli.tool_server import launch
 from stigmer_cli.tool_server.lenient import LenientStream, read_half_characters
 
@@ -124,18 +125,13 @@ def choose_authorities(url: str, environ: Mapping[str, str]) -> ssl.SSLContext:
     found = URL(url)
     if found.scheme != "https" and found.port is not None:  # from the usual port the library follows to https
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        return _authorities(environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"))
-    except OSError as error:
-        raise OSError(f"what SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}") from error
+    return _authorities(environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"))
 
 
 @functools.cache
 def _authorities(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    """Those of these variables, else the library's own. They are read once, since that takes 20 ms."""
-    from httpx2 import create_ssl_context  # noqa: PLC0415 - as above
-
-    return create_ssl_context(trust_env=True)
+    """Those of these variables, else the library's own, which are read once."""
+    return read_authorities()
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from stigmer_cli.lean_imports import late_imports
 from stigmer_cli.proxies import NO_PROXIES, Proxies, Proxy
 from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.running_version import InstallationChanged
+from stigmer_cli.tls.authorities import read_authorities
 
 if TYPE_CHECKING:
     import httpx
@@ -213,13 +214,10 @@ def _arguments(
 
 
 def _trusted() -> ssl.SSLContext:
-    """The authorities that the library trusts: those of SSL_CERT_FILE or SSL_CERT_DIR, else its own."""
-    from httpx2 import create_ssl_context  # noqa: PLC0415 - what the library is built on
-
     try:
-        return create_ssl_context(trust_env=True)
+        return read_authorities()
     except OSError as error:
-        raise ModelFailed(f"what SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}") from error
+        raise ModelFailed(str(error)) from error
 
 
 async def _rehearse(provider: Provider) -> None:

@@ -27,7 +27,8 @@ class RunnerWorld:
     """The world of one attempt.
 
     Its time is that of the server's clock as the attempt began, and goes on with the monotonic one. So a clock that is
-    set meanwhile makes no wait shorter or longer, nor does another runner whose clock is wrong.
+    set meanwhile makes no wait shorter or longer, nor does another runner whose clock is wrong. It never goes back
+    either: where the clock was set back since an earlier attempt, this one begins at the latest time that is recorded.
     """
 
     def __init__(
@@ -55,6 +56,10 @@ class RunnerWorld:
         """Milliseconds since 1970, and `ahead_ms` more."""
         return self.ahead_ms + int(self._began_ms + (self._clock.monotonic() - self._began_s) * 1_000)
 
+    def note_time(self, ms: int) -> None:
+        """It is `ms` now, or later."""
+        self.ahead_ms += max(0, ms - self.now_ms())
+
     def draw(self) -> float:
         """A random number from 0 to 1, without 1."""
         return self._rng.random()
@@ -79,7 +84,7 @@ class RunnerWorld:
             return True
         if not await self.journal.is_recorded(name_timer(key, until_ms)):
             return False
-        self.ahead_ms += until_ms - self.now_ms()
+        self.note_time(until_ms)
         return True
 
     async def read_events(self, listening: Listening) -> FoundEvents:

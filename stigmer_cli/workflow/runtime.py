@@ -167,6 +167,10 @@ class World(Protocol):
         """Milliseconds since 1970."""
         ...
 
+    def note_time(self, ms: int) -> None:
+        """Something of the execution was recorded at `ms`: it is that time now, or later."""
+        ...
+
     def draw(self) -> float:
         """A random number from 0 to 1, without 1."""
         ...

@@ -230,7 +230,7 @@ def _judge_end(
     if is_paused(row):
         _judge_pause(judgement, wanted, row)
     elif not is_settled(row):
-        judgement.stuck[key] = f"{id_} is still {status.phase}: {status.dispatch}"
+        judgement.stuck[key] = f"{id_} ({wanted.agent}) is still {status.phase}: {status.dispatch}; {status.waiting}"
     elif status.attention is not None:
         judgement.shown[key] = f"{id_} (attempt {status.attempt}): {status.attention.code}: {status.attention.reason}"
         if not excuse.shown:

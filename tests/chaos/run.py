@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,15 @@ class RunOptions:
     seed: int
     shard: int | None
     json: Path | None
+    keep: Path | None
+
+    def folder(self, shard: int) -> AbstractContextManager[str]:
+        """Where a shard writes: removed at its end, unless it is to be kept."""
+        if self.keep is None:
+            return tempfile.TemporaryDirectory(prefix=f"chaos-{shard}-")
+        kept = self.keep / f"shard-{shard}"
+        kept.mkdir(parents=True)
+        return nullcontext(str(kept))
 
     def repro(self, shard: int) -> str:
         """The command line that runs this shard alone."""
@@ -58,7 +68,7 @@ async def run_shard(request: RunOptions, shard: int) -> None:
         print(json.dumps(to_line(what)), flush=True)
 
     log.silence()  # the connection of the judge would log between the lines
-    with tempfile.TemporaryDirectory(prefix=f"chaos-{shard}-") as folder:
+    with request.folder(shard) as folder:
         run = await run_chaos(
             Path(folder),
             seed=request.seed * 1000 + shard,
@@ -89,7 +99,8 @@ async def run_shards(request: RunOptions) -> Report:
 
 
 async def _follow(request: RunOptions, shard: int, report: Report, begun: float) -> None:
-    arguments = request.repro(shard).split()[1:]
+    keep = () if request.keep is None else ("--keep", str(request.keep))
+    arguments = (*request.repro(shard).split()[1:], *keep)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -157,6 +168,9 @@ def main() -> int:
     parser.add_argument("--shard", type=int, help="run this one alone")
     parser.add_argument("--lines", action="store_true", help="write lines of JSON for the parent process")
     parser.add_argument("--json", type=Path, help="write the account to this file, every two minutes and at the end")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="leave logs, stores and ledgers there, shard by shard"
+    )
     found = vars(parser.parse_args())
     is_shard = found.pop("lines")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the stack is stopped

@@ -15,8 +15,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a wait begins anew in each attempt",
         file="workflow/interpreter/wait.py",
-        old="await run.perform(visit.key, visit.task.name, length_ms, set_end)",
-        new="await set_end()",
+        old="await run.set_time(visit.key, visit.task.name, length_ms)",
+        new="run.world.now_ms() + length_ms",
         caught_by=(SEEDS,),
     ),
     Mutant(

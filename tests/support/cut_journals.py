@@ -113,6 +113,9 @@ class CutWorld:
     def now_ms(self) -> int:
         return self._begins_ms + round(asyncio.get_running_loop().time() * 1_000)
 
+    def note_time(self, ms: int) -> None:
+        assert ms <= self.now_ms(), "no clock is set"
+
     def draw(self) -> float:
         return 0.5
 

@@ -91,6 +91,9 @@ class MemoryWorld:
     def now_ms(self) -> int:
         return self.ms
 
+    def note_time(self, ms: int) -> None:
+        self.ms = max(self.ms, ms)
+
     def draw(self) -> float:
         return self._rng.random()
 

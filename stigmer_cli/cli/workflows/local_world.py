@@ -82,6 +82,9 @@ class LocalWorld:
         """Milliseconds since 1970."""
         return round(self._clock.now().timestamp() * 1_000)
 
+    def note_time(self, ms: int) -> None:
+        """Nothing was recorded before."""
+
     def draw(self) -> float:
         """A random number."""
         return self._rng.random()

@@ -145,6 +145,19 @@ class Run:
         """What `perform` recorded for `key` without an input; None if it has recorded nothing."""
         return await self.world.journal.find(shorten_key(key))
 
+    async def set_time(self, key: str, name: str, length_ms: int) -> int:
+        """The time in `length_ms` from now, in milliseconds since 1970, which a replay finds as it was recorded.
+
+        The time at which it was recorded is noted: where the clock was set back since, it would be further away.
+        """
+
+        async def tell() -> Json:
+            return self.world.now_ms() + length_ms
+
+        until_ms = cast("int", await self.perform(key, name, length_ms, tell))
+        self.world.note_time(until_ms - length_ms)
+        return until_ms
+
     async def cut_off(self, keys: Sequence[str]) -> None:
         """The workflow leaves the tasks at or below `keys`, of which some may have begun and not told their end."""
         if known := [key for key in keys if len(key) <= KEY_MAX]:  # of a longer one no key of a step tells

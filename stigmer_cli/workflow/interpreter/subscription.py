@@ -76,12 +76,7 @@ async def _find_deadline(run: Run, visit: Visit, consume: Mapping[str, Json]) ->
     if "for" not in consume:
         return None
     length_ms = run.parse_duration(await run.fill(consume["for"], visit.input, visit.scope))
-
-    async def tell() -> Json:
-        return run.world.now_ms() + length_ms
-
-    name = f"{visit.task.name}: end of the subscription"
-    return cast("int", await run.perform(f"{visit.key}/until", name, length_ms, tell))
+    return await run.set_time(f"{visit.key}/until", f"{visit.task.name}: end of the subscription", length_ms)
 
 
 @dataclass(kw_only=True)

@@ -32,11 +32,7 @@ async def run_within(run: Run, limit_ms: int, key: str, scope: Scope, body: Body
     The deadline is recorded, and so is whether it was met: a replay neither gets more time, nor runs out of it in what
     was done in time before. What a body that ran out of time had exported is lost, since a replay does not run it.
     """
-
-    async def set_deadline() -> Json:
-        return run.world.now_ms() + limit_ms
-
-    deadline_ms = cast("int", await run.perform(f"{key}/deadline", "deadline", limit_ms, set_deadline))
+    deadline_ms = await run.set_time(f"{key}/deadline", "deadline", limit_ms)
     verdict = await run.find(f"{key}/timeout")
     if verdict is False:  # it was met: whatever the clock says now
         return await body()

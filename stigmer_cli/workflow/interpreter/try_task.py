@@ -93,13 +93,7 @@ class _Retries:
         if limit is None:
             return
         length_ms = await self._run.read_duration(limit, self._visit.input, self._visit.scope)
-
-        async def set_end() -> Json:
-            return self._run.world.now_ms() + length_ms
-
-        self._ends_ms = cast(
-            "int", await self._run.perform(f"{self._visit.key}/end", "end of retries", length_ms, set_end)
-        )
+        self._ends_ms = await self._run.set_time(f"{self._visit.key}/end", "end of retries", length_ms)
 
     async def wait_for(self, number: int, scope: Scope) -> bool:
         """Return True when it is time for the retry `number`, counted from 1; False if there is none."""
@@ -120,6 +114,7 @@ class _Retries:
         due_ms = await self._run.perform(key, f"retry {number}", None, decide)
         if due_ms is None:
             return False
+        self._run.world.note_time(cast("int", due_ms) - min(delay_ms + round(most_ms), MS_MAX))
         await self._run.wait_until(key, cast("int", due_ms))
         return True
 

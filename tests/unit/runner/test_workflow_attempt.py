@@ -29,6 +29,8 @@ from tests.support.fakes_temporal import LoopClock, in_virtual_time
 from tests.support.workflow_reports import LocalEvaluator, WorkflowReports, WorkflowRow, list_tasks, output_of
 
 EXECUTION = "wex-00000000000000000000000001"
+SERVER_MS = 1_000_000_000_000
+HOUR_MS = 3_600_000
 
 
 class Service:
@@ -89,6 +91,13 @@ class Runner:
         self.functions = Functions(has_children=True) if has_children else Functions(calls={"agent": self.service})
         self.clock = LoopClock()
         self.number = 0
+
+    def set_clock(self, ahead_ms: int) -> None:
+        """What the server says that it is when an attempt begins."""
+        workflow = self.row.work.workflow
+        assert workflow is not None
+        given = workflow.model_copy(update={"now_ms": SERVER_MS + ahead_ms})
+        self.row.work = self.row.work.model_copy(update={"workflow": given})
 
     async def attempt(self, *, lives_s: float | None = None) -> None:
         self.number += 1
@@ -359,14 +368,36 @@ def test_a_short_wait_is_slept_through_and_goes_on_where_a_killed_runner_left_it
 
 def test_time_is_that_of_the_server_whatever_the_clock_of_the_runner_shows() -> None:
     runner = Runner("do: [{pause: {wait: PT1H}}]")
-    workflow = runner.row.work.workflow
-    assert workflow is not None
-    runner.row.work = runner.row.work.model_copy(
-        update={"workflow": workflow.model_copy(update={"now_ms": 1_000_000_000_000})}
-    )
+    runner.set_clock(0)
     play(runner, None)
-    assert json.loads(str(runner.row.journal["/do/0/pause"].result)) == 1_000_003_600_000
+    assert json.loads(str(runner.row.journal["/do/0/pause"].result)) == SERVER_MS + HOUR_MS
     assert runner.row.waits[0].delay_s == pytest.approx(3_600, abs=1)
+
+
+RETRIED = "try: [{b: {call: agent, with: {n: 1, fails: sold out}}}]"
+
+
+@pytest.mark.parametrize(
+    ("task", "asked"),
+    [
+        ("{wait: PT30S}", []),
+        (f"{{{RETRIED}, catch: {{retry: {{delay: PT30S, limit: {{attempt: {{count: 1}}}}}}, do: []}}}}", [1, 1]),
+        ("{try: [{b: {wait: P1D, timeout: {after: PT30S}}}], catch: {do: []}}", []),
+        ("{do: [{b: {wait: P1D}}], timeout: {after: PT30S}}", []),
+    ],
+    ids=["wait", "retry", "timeout of a wait", "timeout"],
+)
+def test_a_time_that_was_recorded_while_the_clock_was_ahead_comes_no_later(task: str, asked: list[Json]) -> None:
+    runner = Runner(f"do: [{{a: {task}}}]")
+    runner.set_clock(HOUR_MS)
+    play(runner, 10.0)  # it is killed once the time is recorded
+    runner.row.waits.clear()
+    runner.row.phase = Phase.IN_PROGRESS
+    runner.set_clock(0)
+    play(runner, None, None)
+    assert [wait.delay_s for wait in runner.row.waits] == [pytest.approx(30, abs=1)]
+    assert runner.row.phase.is_terminal
+    assert runner.service.asked == asked
 
 
 def test_the_delay_of_a_retry_holds_no_slot() -> None:

@@ -222,6 +222,21 @@ async def _judge(writing: Writing, execution: RowMapping, row: RowMapping, draft
     return Begun(answer=BeginAnswer.UNKNOWN, step=step, reason=reason)
 
 
+async def park_in_the_air(writing: Writing, execution: RowMapping) -> bool:
+    """Mark the execution, whose attempt has ended, for a person to decide about its first step in the air.
+
+    Returns whether there is one.
+    """
+    query = select(steps).where(steps.c.execution_id == execution["id"], IN_THE_AIR).order_by(steps.c.seq).limit(1)
+    row = (await writing.connection.execute(query)).mappings().first()
+    if row is None:
+        return False
+    if row["state"] == StepState.BEGUN:
+        await mark_unknown(writing, row)
+    await _mark(writing, execution, AttentionCode.EFFECT_UNKNOWN, describe_unknown(step_of(row)))
+    return True
+
+
 async def _saw_what_is_gone(writing: Writing, step: Step, id_: ExecutionId) -> bool:
     """Whether the input of the step cannot be the same again: it held exchanges that were deleted since."""
     return step.key == FIRST_TURN and await has_lost_exchanges(writing.connection, id_)

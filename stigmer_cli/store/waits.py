@@ -34,6 +34,7 @@ from stigmer_cli.store.mapping import map_outcome, outcome_event
 from stigmer_cli.store.runs import ReportResult, check_begun, known_better
 from stigmer_cli.store.statements import by_index
 from stigmer_cli.store.step_rows import StepDraft, StepEnd, find_by_key, write_begun, write_end
+from stigmer_cli.store.steps import park_in_the_air
 from stigmer_cli.store.tables import WAKES, executions
 from stigmer_cli.store.task_rows import write_tasks
 
@@ -104,8 +105,9 @@ class WaitTable:
     ) -> ReportResult:
         """The attempt ends, and nobody works on the execution until what it waits for is there.
 
-        Where its end was asked for meanwhile, it ends; where all is decided already, it is resumed. Raises Conflict for
-        an attempt that has not begun.
+        Where its end was asked for meanwhile, it ends; where all is decided already, it is resumed. One that is to
+        pause while a step is in the air is marked for that step instead. Raises Conflict for an attempt that has not
+        begun.
         """
         async with self._database.writing() as writing:
             if wait.listening:  # before the row: see listeners.py
@@ -132,6 +134,8 @@ class WaitTable:
             )
             await writing.change(id_, ended)
             return
+        if wait.wait_for.is_pause and await park_in_the_air(writing, row):
+            return  # a person has to decide about the step first: to repair the cause is not enough
         if wait.timer is not None:
             before = await find_by_key(writing, id_, wait.timer.key)
             await write_begun(writing, row, attempt, wait.timer, before=before)

@@ -201,13 +201,13 @@ async def _hold_fault(harness: Harness, fault: Fault, window: Window, run: Chaos
     if fault.shows is not Shows.NOTHING:
         harness.workload.request(1)
         window.detected_s = await _seconds_until(
-            lambda: _shows(harness.client, fault.shows), DETECT_MAX_S, since_s=injected_s
+            lambda: _shows(harness.client, fault.shows), DETECT_MAX_S * slack(), since_s=injected_s
         )
         if window.detected_s is None:
             run.broken.append(f"{fault.name}: not noticed within {DETECT_MAX_S:g} s")
     if (
         fault.shows is Shows.CUT_OFF
-        and await _seconds_until(lambda: _is_lost(harness.client), DETECT_MAX_S, since_s=injected_s) is None
+        and await _seconds_until(lambda: _is_lost(harness.client), DETECT_MAX_S * slack(), since_s=injected_s) is None
     ):
         run.broken.append(f"{fault.name}: suspected, and never given up")
     seen_at, starts = time.time(), harness.proxy.calls[START]

@@ -47,6 +47,8 @@ ROUNDS_MAX = 3
 """A runner without processor time misses its heartbeats: the step that a person had repeated is in the air again."""
 COMMAND_MAX_S = 120.0
 ENDS_MAX_S = 120.0
+BUSY_MAX_S = 60.0
+EXIT_BUSY, BUSY = 4, "the server takes no more for a moment"
 POLL_S = 0.5
 TEXT_MAX = 400
 
@@ -172,7 +174,12 @@ def _choose_commands(items: Mapping[str, StuckBody], cancelled: Collection[str])
 
 
 async def _resume(harness: Harness, name: str, flags: Sequence[str]) -> str:
-    """Resume it without a decision, which must be refused, and with this one; returns what is wrong."""
+    """Resume it without a decision, which must be refused, and with this one; returns what is wrong.
+
+    Where the hint names no decision (one that is paused), it needs none.
+    """
+    if not flags:
+        return dict(await _run_command(harness, (RESUME,), [name])).get(name, "")
     code, said = await _stigmer(harness, "executions", "resume", name)
     if code != 1 or " ".join(flags) not in said:
         return f"`resume` ended with {code}, and does not ask for a decision: {said[-TEXT_MAX:]}"
@@ -223,6 +230,15 @@ async def _run_command(harness: Harness, command: Sequence[str], names: Sequence
 
 
 async def _stigmer(harness: Harness, *arguments: str) -> tuple[int, str]:
+    """Its exit code and all that it says; typed again as long as it says that the server is busy."""
+    deadline = asyncio.get_running_loop().time() + BUSY_MAX_S * slack()
+    while True:
+        code, said = await _run_stigmer(harness, *arguments)
+        if code != EXIT_BUSY or BUSY not in said or asyncio.get_running_loop().time() > deadline:
+            return code, said
+
+
+async def _run_stigmer(harness: Harness, *arguments: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

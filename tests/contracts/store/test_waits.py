@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from stigmer_cli.api.decisions import DecideOutcome
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resume import ResumeOutcome
 from stigmer_cli.domain.event import EventQuery, check_event
-from stigmer_cli.domain.execution import Execution, Outcome
+from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import BeginAnswer, Effect, StepKind, StepState
@@ -233,6 +234,28 @@ async def test_a_pause_ends_when_a_person_says_so_and_an_approval_does_not(store
     assert refused.outcome is ResumeOutcome.UNDECIDED
     assert f"stigmer executions approve {asking}" in refused.reason
     assert (await store.resuming.resume(timed, Decision())).outcome is ResumeOutcome.OPEN
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["begun", "unknown"])
+async def test_a_pause_with_a_step_in_the_air_asks_about_the_step(store: Store, *, is_known: bool) -> None:
+    id_, step = (
+        await running(store),
+        StepDraft(key=FIRST, kind=StepKind.TOOL, name="send", effect=Effect.ONCE, nonce="nonce-1", input_hash="h"),
+    )
+    await store.steps.begin(id_, epoch=1, run=RUN, attempt=1, draft=step)
+    if is_known:
+        await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="other")
+        again = replace(step, nonce="nonce-2")
+        begun = await store.steps.begin(id_, epoch=1, run=RUN, attempt=2, draft=again)
+        assert begun.answer is BeginAnswer.UNKNOWN
+    await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=3, runner="third")
+    assert await report(store, id_, PAUSE, attempt=3) == ReportResult.TAKEN
+    found = await store.executions.get(id_)
+    assert standing(found) == (Phase.IN_PROGRESS, 1, None)
+    assert found.attention is not None
+    assert (found.attention.code, FIRST in found.attention.reason) == (AttentionCode.EFFECT_UNKNOWN, True)
+    assert (await store.resuming.resume(id_, Decision())).outcome is ResumeOutcome.UNDECIDED
+    assert (await store.resuming.resume(id_, Decision(repeat=FIRST))).outcome is ResumeOutcome.RESUMED
 
 
 async def test_a_step_that_is_done_again_is_decided_again(store: Store) -> None:

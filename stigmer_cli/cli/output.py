@@ -82,8 +82,8 @@ class Output:
 
     @property
     def is_interactive(self) -> bool:
-        """Whether both streams are terminals."""
-        return self.stdout.is_terminal and self.stderr.is_terminal
+        """Whether both streams are terminals, and can draw a line anew."""
+        return self.stdout.is_terminal and self.stderr.is_terminal and not self.stdout.is_dumb_terminal
 
     @property
     def can_ask(self) -> bool:

@@ -1,7 +1,6 @@
 """Shows the progress of a start: part by part, and with the last lines of the log if one fails."""
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ class Row:
 
 
 class Board:
-    """Shows the progress of each part: a live table on a terminal, one line a change elsewhere, and in stream-json."""
+    """Shows the progress of each part: a live table on a terminal that can draw one, else a line for each change."""
 
     def __init__(self, out: Output, clock: Clock) -> None:
         self._out, self._clock = out, clock
@@ -67,7 +66,7 @@ def show_progress(out: Output, clock: Clock) -> Iterator[Board]:
     """Yield a board; if a part fails, print the last lines of its log below it."""
     board = Board(out, clock)
     try:
-        if out.stderr.is_terminal and sys.stderr.isatty():
+        if out.stderr.is_terminal and not out.stderr.is_dumb_terminal:
             board.live = Live(get_renderable=board.draw, console=out.stderr, refresh_per_second=8, transient=False)
             try:
                 yield board

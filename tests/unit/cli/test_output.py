@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 import pytest
+from rich.text import Text
 
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.output import Format, Output, discard_stdout, find_format, strip_control_sequences
@@ -83,3 +84,22 @@ def test_a_line_of_json_is_one_line_for_every_reader(capsys: pytest.CaptureFixtu
 )
 def test_the_format_of_an_error_in_the_arguments(arguments: tuple[str, ...], found: Format) -> None:
     assert find_format(arguments) is found
+
+
+def test_forced_colours_make_no_terminal_of_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CI systems set FORCE_COLOR for all programs: a table is not cut for that, and nobody is asked."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    out = Output()
+    assert [out.stdout.is_terminal, out.stderr.is_terminal, out.is_interactive] == [False] * 3
+    out.stdout.print(Text("x" * 200, style="red"))
+    assert capsys.readouterr().out == f"\x1b[31m{'x' * 200}\x1b[0m\n"
+
+
+def test_a_width_of_nothing_is_none_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """COLUMNS=0, as in a container whose terminal has no size yet."""
+    monkeypatch.setenv("COLUMNS", "0")
+    assert Output().stderr.width > 0

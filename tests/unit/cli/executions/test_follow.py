@@ -1,5 +1,6 @@
 """What of an execution's events reaches standard output: the one answer that counts."""
 
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -56,7 +57,7 @@ def test_a_pipe_gets_no_answer_of_an_execution_that_failed(capsys: pytest.Captur
 def test_on_a_terminal_the_answer_is_live_and_the_old_one_is_withdrawn(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     printer = EventPrinter(Output(Format.TABLE))
     for event in TWO_ATTEMPTS:
         printer.show(event)
@@ -150,7 +151,7 @@ def test_a_busy_model_is_told_with_the_time_of_the_next_try_and_not_as_another_a
 def test_a_resumed_execution_shows_what_is_recorded_and_asks_nothing_again(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     printer = EventPrinter(Output(Format.TABLE))
     resumed = EventBody(seq=2, at=START, type=EventType.RESUMED, text="resumed (epoch 2)", data={})
     for event in (_answer(1, "Let me look."), resumed, _answer(3, "Let me look.")):
@@ -164,7 +165,7 @@ def test_a_resumed_execution_shows_what_is_recorded_and_asks_nothing_again(
 def test_an_answer_that_broke_off_is_withdrawn_at_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     printer = EventPrinter(Output(Format.TABLE))
     for event in (_answer(1, "the ans"), _busy(2, broke_off=True)):
         printer.show(event)

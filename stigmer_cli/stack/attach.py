@@ -24,7 +24,8 @@ async def follow_until_stopped(
     """Hand every log line to `on_line` until a signal asks for the end, then stop the stack.
 
     `on_ready` is called once signals are listened to.
-    Returns what was stopped, or None where another command stopped the stack.
+    Returns what was stopped, or None where another command stopped the stack. Raises what `on_line` raises, as
+    where its reader has left; the stack then goes on.
     """
     asked = asyncio.Event()
 
@@ -36,14 +37,17 @@ async def follow_until_stopped(
     # One handler for both: between two, a second Ctrl-C would end this process and leave the stack running.
     with call_on_signals(act):
         on_ready()
-        async with asyncio.TaskGroup() as group:
-            loops = [
-                group.create_task(_pass_lines(home, on_line, clock), name="lines"),
-                group.create_task(_tell_when_gone(home, asked), name="gone"),
-            ]
-            await asked.wait()
-            for loop in loops:
-                loop.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                loops = [
+                    group.create_task(_pass_lines(home, on_line, clock), name="lines"),
+                    group.create_task(_tell_when_gone(home, asked), name="gone"),
+                ]
+                await asked.wait()
+                for loop in loops:
+                    loop.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         return await down(home, clock=clock) if own.is_alive else None
 
 
@@ -51,16 +55,18 @@ async def follow_until_stopped(
 def call_on_signals(act: Callable[[], object]) -> Iterator[None]:
     """A context in which Ctrl-C, SIGTERM and a closed terminal call `act`; after it they do what they did before.
 
-    What the event loop was to call before is lost.
+    What the event loop was to call before is lost. A closed terminal is nothing to a command under nohup(1).
     """
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in ENDINGS if not loop.remove_signal_handler(number)}
-    for number in ENDINGS:
+    is_detached = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heeded = [number for number in ENDINGS if not (is_detached and number == signal.SIGHUP)]
+    before = {number: signal.getsignal(number) for number in heeded if not loop.remove_signal_handler(number)}
+    for number in heeded:
         loop.add_signal_handler(number, act)
     try:
         yield
     finally:
-        for number in ENDINGS:
+        for number in heeded:
             loop.remove_signal_handler(number)
             if (handler := before.get(number)) is not None:
                 signal.signal(number, handler)

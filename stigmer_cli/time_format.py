@@ -10,7 +10,7 @@ AGO = re.compile(r"\s+ago$", re.IGNORECASE)
 MOMENT = re.compile(
     r"""(?P<day> today | yesterday | \d{4}-\d{2}-\d{2} )?
         (?(day) (?: (?:[ ]+|T) (?=\d) )? )
-        (?: (?P<time> \d{1,2}:\d{2} (?: :\d{2} (?:\.\d{1,6})? )? ) [ ]? (?P<zone> Z | [+-]\d{2}:?\d{2} )? )?""",
+        (?: (?P<time> \d{1,2}:\d{2} (?: :\d{2} (?:\.\d{1,9})? )? ) [ ]? (?P<zone> Z | [+-]\d{2}:?\d{2} )? )?""",
     re.VERBOSE | re.IGNORECASE,
 )
 MOMENTS = "10m, 2h, yesterday, 14:30, 2026-11-25, '2026-11-25 14:30' or 2026-11-25T14:30:00Z"

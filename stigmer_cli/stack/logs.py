@@ -175,6 +175,9 @@ class _Tail:
     def _read(self) -> list[Line]:
         if self._file is None:
             return []
+        if os.fstat(self._file.fileno()).st_size < self._file.tell():  # emptied in its place, as `> server.log` does
+            self._file.seek(0)
+            self._rest = b""
         *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
         written_at = datetime.fromtimestamp(os.fstat(self._file.fileno()).st_mtime, UTC)
         return [self._line(line, written_at) for line in whole]

@@ -9,7 +9,7 @@ from rich.text import Text
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
 from stigmer_cli.cli.parameters import read_moment
-from stigmer_cli.errors import NotRunning
+from stigmer_cli.errors import MachineError, NotRunning, reason_of
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.logs import Follower, Line, have_logs, read_lines, select_parts
 from stigmer_cli.stack.remote import refuse_elsewhere
@@ -21,22 +21,31 @@ QUIET = ("timestamp", "time", "ts", "level", "event", "msg", "part")
 def show_logs(cli: Cli, parts: Sequence[str], *, since: str | None, tail: int | None, is_followed: bool) -> None:
     """Print the lines of `parts`, of all if none is named; `is_followed`: then new ones until Ctrl-C.
 
-    Raises ConfigError for an unknown part or a `since` that is no time, and NotRunning if none of the parts was
-    ever started here, unless lines are to be followed.
+    Raises ConfigError for an unknown part or a `since` that is no time, MachineError for a log that cannot be read, and
+    NotRunning if none of the parts was ever started here, unless lines are to be followed.
     """
     settings = cli.load_settings_or_defaults()
     refuse_elsewhere(settings, "stigmer logs")
     names = select_parts(parts)
     oldest = read_moment("--since", since, cli.clock.now(), hint="stigmer logs --help")
-    if not have_logs(settings.home, names):
+    try:
+        _show(cli, settings.home, names, oldest, tail, is_followed=is_followed)
+    except (PermissionError, IsADirectoryError) as error:  # as after `sudo stigmer up`
+        raise MachineError(f"cannot read {error.filename}: {reason_of(error)}", hint="stigmer doctor") from error
+
+
+def _show(
+    cli: Cli, home: Home, names: tuple[str, ...], oldest: datetime | None, tail: int | None, *, is_followed: bool
+) -> None:
+    if not have_logs(home, names):
         if not is_followed:
-            raise NotRunning(f"there are no logs in {settings.home.logs}: nothing was ever started", hint="stigmer up")
-        cli.out.note(f"waiting for the first line in {settings.home.logs}")
+            raise NotRunning(f"there are no logs in {home.logs}: nothing was ever started", hint="stigmer up")
+        cli.out.note(f"waiting for the first line in {home.logs}")
     if is_followed:
-        cli.run(_follow(cli, settings.home, names, oldest, tail))
+        cli.run(_follow(cli, home, names, oldest, tail))
         return
     printer = Printer(cli.out, today=cli.clock.now())
-    for line in read_lines(settings.home, names, since=oldest, tail=tail):
+    for line in read_lines(home, names, since=oldest, tail=tail):
         printer.show(line)
 
 

@@ -1,6 +1,7 @@
 """Log lines of several parts, from rotated files too, merged and followed."""
 
 import asyncio
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -118,3 +119,19 @@ def step(logs: Path, home: Home, count: int) -> None:
         write(home, "server.log", line(5, "e"))
     if count == 3:
         write(home, "runner.log", line(6, "f"))
+
+
+async def test_a_log_that_is_emptied_in_its_place_is_followed_from_its_beginning(home: Home) -> None:
+    write(home, "server.log", line(1, "a") * 100)
+    found: list[str] = []
+    with Follower(home, ("server",)) as follower:
+        write(home, "server.log", line(2, "b"))
+        async with asyncio.timeout(10):
+            async for one in follower.lines(clock=SystemClock()):
+                found += texts([one])
+                if found == ["server:b"]:
+                    os.truncate(home.logs / "server.log", 0)
+                    write(home, "server.log", line(3, "c"))
+                if len(found) == 2:
+                    break
+    assert found == ["server:b", "server:c"]

@@ -1,5 +1,6 @@
 """Paths as people write them, made absolute; one that this machine cannot resolve is a sentence, not a traceback."""
 
+import os
 from pathlib import Path
 
 from stigmer_cli.errors import ConfigError
@@ -44,3 +45,21 @@ def find_user_home() -> Path | None:
         return Path.home()
     except RuntimeError:
         return None
+
+
+def require_reachable(path: Path, *, hint: str) -> Path:
+    """`path`; raises ConfigError where it lies below a folder that this user may not enter.
+
+    So it is for who becomes another user and keeps HOME, or the working directory (`sudo -u`, `su`).
+    """
+    try:
+        path.stat()
+    except PermissionError:
+        is_effective = os.access in os.supports_effective_ids
+        shut = (one for one in reversed(path.parents) if not os.access(one, os.X_OK, effective_ids=is_effective))
+        raise ConfigError(
+            f"cannot use {path}: {next(shut, path.parent)} is closed to you (uid {os.geteuid()})", hint=hint
+        ) from None
+    except OSError:  # nothing is there, for example: who needs it says so
+        pass
+    return path

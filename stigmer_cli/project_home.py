@@ -6,6 +6,7 @@ in it could name the program that `up` starts, or the address that an API key is
 """
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -58,7 +59,7 @@ def find_project_home(start: Path | None, default: Path | None) -> Path | None:
         return None
     for folder in (start, *start.parents):
         found = folder / FOLDER_NAME
-        if found.is_dir():
+        if os.path.isdir(found):  # noqa: PTH112 - False, too, for what this user may not look at
             return None if default is not None and _is_same_folder(found, default) else found
     return None
 

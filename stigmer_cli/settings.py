@@ -28,7 +28,7 @@ from stigmer_cli.options import (
     ReconcileMode,
     SubmitPolicy,
 )
-from stigmer_cli.paths import absolute_path
+from stigmer_cli.paths import absolute_path, require_reachable
 from stigmer_cli.project_home import FOLDER_NAME, HomeSource, find_doubt, find_project_home
 from stigmer_cli.proxies import NO_PROXIES, Proxies, proxies_in
 from stigmer_cli.time_format import parse_span
@@ -59,6 +59,7 @@ SERVER_PORT = 7234
 TEMPORAL_PORT = 7233
 LOOPBACK = "127.0.0.1"
 MODEL_RETRY_FOR = "15m"
+ELSEWHERE = f"export {HOME_VARIABLE}=DIRECTORY"
 LEAVE = f"export {HOME_VARIABLE}=~/{FOLDER_NAME}"
 """Leaves the project of another user for one's own home."""
 
@@ -263,20 +264,19 @@ class Settings:
 def home_of(environ: Mapping[str, str], *, user_home: Path | None, working_directory: Path | None = None) -> Home:
     """The home that `environ` means, else that of the project around `working_directory`, else the user's.
 
-    No setting can make it unreadable. Raises ConfigError where it cannot be resolved, or nothing says where it is.
+    No setting can make it unreadable. Raises ConfigError where it cannot be resolved or reached, or nothing names it.
     """
     if named := environ.get(HOME_VARIABLE):
-        return Home(path=absolute_path(named), source=HomeSource.VARIABLE)
+        return Home(path=require_reachable(absolute_path(named), hint=ELSEWHERE), source=HomeSource.VARIABLE)
     default = None if user_home is None else absolute_path(user_home / FOLDER_NAME)
-    project = find_project_home(working_directory, default)
-    if project is not None:
+    if project := find_project_home(working_directory, default):
         return Home(path=project, source=HomeSource.PROJECT)
     if default is None:
         raise ConfigError(
             f"there is no home directory: HOME is not set, and this system has no entry for user id {os.getuid()}",
-            hint=f"export {HOME_VARIABLE}=DIRECTORY",
+            hint=ELSEWHERE,
         )
-    return Home(path=default)
+    return Home(path=require_reachable(default, hint=ELSEWHERE))
 
 
 def find_doubts(home: Home) -> tuple[HomeFinding, ...]:
@@ -357,7 +357,7 @@ def defaults() -> Mapping[str, object]:
 
 def _read_file(path: Path) -> dict[str, str]:
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

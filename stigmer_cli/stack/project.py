@@ -132,7 +132,7 @@ def _write_ports(file: Path, ports: tuple[int, int]) -> None:
     from tomlkit.exceptions import ParseError  # noqa: PLC0415
 
     try:
-        document = tomlkit.parse(file.read_text(encoding="utf-8") if file.exists() else f"{CONFIG_TITLE}\n")
+        document = tomlkit.parse(file.read_text(encoding="utf-8-sig") if file.exists() else f"{CONFIG_TITLE}\n")
     except (OSError, UnicodeDecodeError, ParseError) as error:
         raise ConfigError(f"cannot read {file}: {reason_of(error)}", hint=f"correct or remove {file}") from error
     document["server_port"], document["temporal_port"] = ports

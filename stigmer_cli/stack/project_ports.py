@@ -45,7 +45,7 @@ def ports_of(home: Home) -> frozenset[int]:
 def configured_ports(home: Home) -> Sequence[int]:
     """The ports that the home's config.toml names; none if it cannot be read."""
     try:
-        found = tomllib.loads(home.config_file.read_text(encoding="utf-8"))
+        found = tomllib.loads(home.config_file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return []
     return [port for name in PORT_NAMES if isinstance(port := found.get(name), int)]

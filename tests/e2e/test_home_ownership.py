@@ -230,3 +230,43 @@ def _remount_read_only(home: Path) -> None:
     """As far as names in the home go, which is what commands see; what is open already stays so."""
     subprocess.run(["mount", "--bind", str(home), str(home)], check=True)
     subprocess.run(["mount", "-o", "remount,bind,ro", str(home)], check=True)
+
+
+def test_a_log_that_another_user_has_written_is_a_sentence(stigmer: Stigmer) -> None:
+    (stigmer.home / "logs").mkdir(mode=0o700)
+    planted(stigmer, "logs/server.log", "{}\n").chmod(0o600)
+    done = run(stigmer, "logs", by=WITHOUT_POWERS)
+    assert done.returncode == 1, done.stderr
+    assert f"error: cannot read {stigmer.home}/logs/server.log: Permission denied" in done.stderr
+    assert "hint: stigmer doctor" in done.stderr
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Path:
+    """A folder in a folder of somebody else, which is closed to all others."""
+    (tmp_path / "closed").mkdir(mode=0o700)
+    os.chown(tmp_path / "closed", SOMEBODY, SOMEBODY)
+    (tmp_path / "closed" / "inside").mkdir()
+    return tmp_path / "closed" / "inside"
+
+
+def test_a_working_directory_that_is_closed_to_who_i_am_now_is_no_obstacle(
+    stigmer: Stigmer, tmp_path: Path, closed: Path
+) -> None:
+    """As after `sudo -u` or `su`, which stay in the directory of who typed it."""
+    del stigmer.environment["STIGMER_HOME"]
+    stigmer.environment["HOME"] = str(tmp_path)
+    done = run(stigmer, "status", by=("env", f"--chdir={closed}", *WITHOUT_POWERS))
+    assert (done.returncode, done.stdout.splitlines()[0]) == (3, "stack: stopped"), done.stderr
+
+
+@pytest.mark.parametrize("command", [("up",), ("status",), ("down",), ("logs",), ("executions", "list"), ("doctor",)])
+def test_a_home_in_a_closed_folder_is_a_sentence_with_a_way_out(
+    command: tuple[str, ...], stigmer: Stigmer, closed: Path
+) -> None:
+    """As for who keeps HOME when becoming another user."""
+    stigmer.environment["STIGMER_HOME"] = str(closed / "home")
+    done = run(stigmer, *command, by=WITHOUT_POWERS)
+    assert done.returncode == 2, done.stderr
+    assert f"error: cannot use {closed / 'home'}: {closed.parent} is closed to you (uid 0)" in done.stderr
+    assert "hint: export STIGMER_HOME=DIRECTORY" in done.stderr

@@ -187,3 +187,9 @@ def test_a_wrong_value_is_taken_back_where_it_was_said(
     with pytest.raises(ConfigError) as caught:
         load({}, {"STIGMER_HOME": str(tmp_path), **said}, user_home=None)
     assert caught.value.hint == hint
+
+
+def test_a_file_that_an_editor_of_windows_wrote_is_read(tmp_path: Path) -> None:
+    environ = _home_with(tmp_path, "\ufeffserver_port = 4321\r\nlog_level = 'debug'\r\n")
+    settings = load({}, environ, user_home=NOBODY)
+    assert (settings.server_port, settings.log_level) == (4321, LogLevel.DEBUG)

@@ -44,7 +44,7 @@ def unset_setting(cli: Cli, name: str) -> None:
 
 def _read_document(file: Path) -> TOMLDocument:
     try:
-        return tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
+        return tomlkit.parse(file.read_text(encoding="utf-8-sig")) if file.exists() else tomlkit.document()
     except (OSError, UnicodeDecodeError, ParseError) as error:
         raise ConfigError(f"cannot read {file}: {error}") from error
 

@@ -120,3 +120,12 @@ def test_a_token_of_the_environment_cannot_be_rotated_here(
     assert invoke(["config", "rotate-token"]) == 2
     assert "STIGMER_TOKEN" in capsys.readouterr().err
     assert not folder.exists()
+
+
+def test_the_byte_order_mark_of_windows_is_no_part_of_the_first_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.mkdir()
+    (folder / "config.toml").write_text("\ufeffserver_port = 1\n")
+    _shown(capsys, "set", "server_port", "2")
+    assert (folder / "config.toml").read_text() == "server_port = 2\n"

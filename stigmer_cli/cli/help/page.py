@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -59,14 +60,23 @@ def find_pager(environ: Mapping[str, str]) -> Sequence[str]:
     command = environ.get("PAGER", "less")
     if command.strip() in NO_PAGERS or environ.get("TERM") == "dumb":
         return ()
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quote
+        return ()
     return words if shutil.which(words[0]) else ()
 
 
 def show_in_pager(pager: Sequence[str], text: str, environ: Mapping[str, str]) -> bool:
-    """Show `text` in the pager until the reader leaves it; False if it cannot be started."""
+    """Show `text` in the pager until the reader leaves it; False if it cannot be started.
+
+    Ctrl-C is for the pager: who ended it by that would leave the terminal as the pager has set it, without an echo.
+    """
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)  # ignored, it would be so for the pager, too
     try:
         subprocess.run(pager, input=text.encode(), env={"LESS": LESS_OPTIONS, **environ}, check=False)
     except OSError:
         return False
+    finally:
+        signal.signal(signal.SIGINT, before)
     return True

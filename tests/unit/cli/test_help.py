@@ -2,6 +2,7 @@
 
 import io
 import re
+import signal
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -169,6 +170,7 @@ def test_the_pager_is_the_users_or_less_and_none_where_it_cannot_work() -> None:
     assert find_pager({"PAGER": ""}) == ()
     assert find_pager({"PAGER": "sh", "TERM": "dumb"}) == ()
     assert find_pager({"PAGER": "/nowhere/less"}) == ()
+    assert find_pager({"PAGER": "sh -c 'cat"}) == ()
 
 
 def test_the_pager_gets_the_page_and_the_options_that_less_needs(tmp_path: Path) -> None:
@@ -179,6 +181,14 @@ def test_the_pager_gets_the_page_and_the_options_that_less_needs(tmp_path: Path)
     assert show_in_pager(pager, "a page\n", {"LESS": "S"})
     assert seen.read_text() == "S\na page\n"
     assert not show_in_pager(["/nowhere/less"], "a page\n", {})
+
+
+def test_ctrl_c_is_for_the_pager(tmp_path: Path) -> None:
+    """Else it would be killed by who started it, and the terminal stay as it was set for it."""
+    seen = tmp_path / "seen"
+    assert show_in_pager(["sh", "-c", f"trap : INT; kill -INT $PPID; sleep 0.5; cat > {seen}"], "a page\n", {})
+    assert seen.read_text() == "a page\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # -- what the pages name is there

@@ -73,7 +73,7 @@ def _look_for_manifests(folder: Path) -> tuple[Sequence[tuple[Path, str]], Seque
     manifests, others = [], []
     for file in list_yaml_files(folder)[:FILES_MAX]:
         try:
-            with file.open(encoding="utf-8") as lines:
+            with file.open(encoding="utf-8-sig") as lines:
                 text = lines.read(CHARS_MAX)
         except (OSError, UnicodeDecodeError):
             text = ""

@@ -82,3 +82,9 @@ def test_a_message_is_given_once() -> None:
         _read_message(Message(text="hello", file="message"))
     with pytest.raises(ConfigError, match="missing argument 'MESSAGE', or --file FILE"):
         _read_message(Message(text=None, file=None))
+
+
+def test_the_message_of_an_editor_of_windows_has_neither_its_mark_nor_half_an_end_of_line(tmp_path: Path) -> None:
+    path = tmp_path / "message.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
+    assert _read_message(Message(text=None, file=str(path))) == "one\r\ntwo"

@@ -78,11 +78,11 @@ def _read_message(given: Message) -> str:
 
 
 def _decode(data: bytes, name: str) -> str:
-    """`data` as text, without the newline at its end."""
+    """`data` as text, without the end of line at its end, and the byte order mark of Windows at its beginning."""
     if len(data) > MESSAGE_BYTES_MAX:
         raise _explain_length(name)
     try:
-        text = data.decode().removesuffix("\n")
+        text = data.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise ConfigError(f"the message in {name} is not UTF-8 text (byte {error.start})", hint=HELP) from None
     if len(text) > MESSAGE_MAX:

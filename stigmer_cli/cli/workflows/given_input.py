@@ -1,6 +1,7 @@
 """The input of a workflow as a person gives it: JSON, a file of it, or standard input."""
 
 import sys
+from codecs import BOM_UTF8
 
 from pydantic import JsonValue
 
@@ -28,6 +29,7 @@ def read_given_input(given: str | None) -> JsonValue:
         text = given.encode(errors="surrogateescape")
     if len(text) > INPUT_BYTES_MAX:
         raise ConfigError(f"the input is longer than {INPUT_BYTES_MAX // 1024 // 1024} MiB")
+    text = text.removeprefix(BOM_UTF8)  # as editors of Windows write it
     try:
         read_json(text)  # refuses what JSON cannot say
         found: JsonValue = read_whole(text)

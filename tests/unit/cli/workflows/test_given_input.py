@@ -1,5 +1,7 @@
 """The input of a workflow, as a person gives it at the command line."""
 
+from pathlib import Path
+
 import pytest
 
 from stigmer_cli.cli.workflows.given_input import read_given_input
@@ -17,3 +19,8 @@ def test_what_is_no_json_is_refused_with_an_example(given: str) -> None:
     with pytest.raises(ConfigError, match="the input is not JSON") as caught:
         read_given_input(given)
     assert "--input @FILE" in caught.value.hint
+
+
+def test_a_file_that_an_editor_of_windows_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / "input.json").write_text('\ufeff{"n": 1}\r\n')
+    assert read_given_input(f"@{tmp_path / 'input.json'}") == {"n": 1}

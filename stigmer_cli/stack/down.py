@@ -10,7 +10,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.endpoints_file import STATE_FILE, Endpoints, read_endpoints
-from stigmer_cli.stack.home import purge_home
+from stigmer_cli.stack.home import is_ours, purge_home
 from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.ports import Owner, is_free, owner_of
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
@@ -54,15 +54,15 @@ async def down(home: Home, *, clock: Clock) -> Ended:
 
     Raises MachineError where something could not be ended, and TimedOut while another `up` or `down` holds the lock.
     """
-    if not home.run.is_dir():
+    if not (home.run.is_dir() and is_ours(home)):
         return Ended()
     async with held(home.run / UP_LOCK, within_s=UP_LOCK_MAX_S, clock=clock):
         return await end_stack(home, clock=clock)
 
 
 async def purge(home: Home, *, clock: Clock) -> Ended:
-    """`down`, then delete everything in the home but `config.toml`; raises MachineError where that fails."""
-    if not home.run.is_dir():
+    """`down`, then delete what `purge_home` does; raises MachineError where that fails."""
+    if not (home.run.is_dir() and is_ours(home)):
         return Ended(deleted=tuple(purge_home(home)))
     async with held(home.run / UP_LOCK, within_s=UP_LOCK_MAX_S, clock=clock):
         ended = await end_stack(home, clock=clock)

@@ -11,11 +11,14 @@ from stigmer_cli.credential import rotate_token
 from stigmer_cli.errors import MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY_FOLDER, remove_leftovers
 from stigmer_cli.home_trust import can, require_trust
-from stigmer_cli.project_home import Origin, Provenance, find_provenance, record_origin
-from stigmer_cli.settings import Home
+from stigmer_cli.project_home import FOLDER_NAME, ORIGIN_FILE, Origin, Provenance, find_provenance, record_origin
+from stigmer_cli.settings import HOME_VARIABLE, Home
 from stigmer_cli.stack.mounts import is_read_only, missing_mount, mount_of, nearest
+from stigmer_cli.supervisor.record import LOCK_FILE
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+CHAT_HISTORY = "chat-history"
+"""The file in a home that keeps what was typed in chats."""
 
 
 def prepare_home(home: Home) -> None:
@@ -29,6 +32,7 @@ def prepare_home(home: Home) -> None:
     if unmounted:
         message = f"{home.path} lies on {unmounted}, which is in /etc/fstab and is not mounted"
         raise MachineError(message, hint=f"sudo mount {shlex.quote(str(unmounted))}")
+    _refuse_foreign_folders(home)
     found = find_provenance(home.path)
     for folder in (home.path, home.data, home.logs, home.run):
         try:
@@ -40,6 +44,31 @@ def prepare_home(home: Home) -> None:
         except OSError as error:
             raise MachineError(f"cannot use {folder}: {reason_of(error)}", hint=way_out(folder, error)) from error
     _settle(home, found)
+
+
+def _refuse_foreign_folders(home: Home) -> None:
+    """Raise MachineError where the home is a folder of something else: `down --purge` would delete what is there."""
+    if is_ours(home):
+        return
+    for folder in (home.data, home.logs, home.run):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise MachineError(
+                f"{folder} is there, and not from Stigmer: a home is a folder of its own",
+                hint=f"export {HOME_VARIABLE}={shlex.quote(str(home.path / FOLDER_NAME))}",
+            )
+
+
+def is_ours(home: Home) -> bool:
+    """Whether what lies in the folders of `home` is Stigmer's, as far as the names there tell."""
+    marks = (
+        home.path / ORIGIN_FILE,
+        home.token_file,
+        home.store_file,
+        home.temporal_file,
+        home.run / LOCK_FILE,
+        home.logs / "supervisor.log",
+    )
+    return home.path.name == FOLDER_NAME or any(map(Path.exists, marks))
 
 
 def _settle(home: Home, found: Provenance) -> None:
@@ -81,9 +110,15 @@ def try_to_write(folder: Path) -> None:
 
 
 def purge_home(home: Home) -> list[Path]:
-    """Delete everything in `home` but `config.toml` and `home.json`; returns what was deleted. Raises MachineError."""
-    deleted = []
-    for path in (home.data, home.logs, home.token_file, home.run):
+    """Delete data, logs, token and history of chats in `home`; returns what was deleted. Raises MachineError.
+
+    Settings stay, and the key of secrets, which may be in a database elsewhere. Nothing is deleted in a folder that is
+    no home.
+    """
+    deleted: list[Path] = []
+    if not is_ours(home):
+        return deleted
+    for path in (home.data, home.logs, home.token_file, home.path / CHAT_HISTORY, home.run):
         if not (path.exists() or path.is_symlink()):
             continue
         try:

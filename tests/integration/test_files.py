@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, seen by others at every moment and cut off at every line."""
 
+import asyncio
 import errno
 import json
 import os
@@ -15,8 +16,11 @@ from typing import Any
 import pytest
 import tomlkit
 
+from stigmer_cli.cli.chat.history import ChatHistory
 from stigmer_cli.cli.config import write as config
+from stigmer_cli.clock import SystemClock
 from stigmer_cli.credential import KeptToken, ensure_token, read_token, rotate_token
+from stigmer_cli.errors import MachineError
 from stigmer_cli.files import (
     DRAFT_SUFFIX,
     OWNER_ONLY,
@@ -26,7 +30,8 @@ from stigmer_cli.files import (
     write_atomically,
 )
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.home import purge_home
+from stigmer_cli.stack.down import Ended, down, purge
+from stigmer_cli.stack.home import prepare_home, purge_home
 
 ALL = """
 import os, signal, sys
@@ -238,3 +243,26 @@ def test_a_kept_token_does_not_bring_a_removed_home_back(home: Home) -> None:
     shutil.rmtree(home.path)
     assert kept() is None
     assert not home.path.exists()
+
+
+def test_a_purge_leaves_the_files_of_others_alone(tmp_path: Path) -> None:
+    """STIGMER_HOME may be set to the folder of a project, which has a `data` of its own."""
+    foreign = Home(path=tmp_path / "project")
+    for folder in (foreign.data, foreign.logs, foreign.run):
+        folder.mkdir(parents=True)
+        (folder / "mine").touch()
+    with pytest.raises(MachineError, match=f"{foreign.data} is there, and not from Stigmer") as caught:
+        prepare_home(foreign)
+    assert caught.value.hint == f"export STIGMER_HOME={foreign.path}/.stigmer"
+    assert asyncio.run(purge(foreign, clock=SystemClock())) == Ended()
+    assert asyncio.run(down(foreign, clock=SystemClock())) == Ended()
+    assert sorted(path.name for path in foreign.path.rglob("*")) == ["data", "logs", "mine", "mine", "mine", "run"]
+
+
+def test_a_purge_deletes_what_was_said_and_keeps_the_key_of_secrets(home: Home) -> None:
+    prepare_home(home)
+    ChatHistory(home.path).append("what nobody else shall read")
+    for path in (home.secrets_key_file, home.config_file, home.data / "stigmer.db"):
+        path.touch()
+    purge_home(home)
+    assert sorted(path.name for path in home.path.iterdir()) == ["config.toml", "home.json", "secrets.key"]

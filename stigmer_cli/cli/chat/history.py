@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from stigmer_cli.files import OWNER_ONLY, write_atomically
+from stigmer_cli.stack.home import CHAT_HISTORY
 
-FILE_NAME = "chat-history"
 BYTES_MAX = 1_000_000
 """A longer file is cut to half of that when a chat begins."""
 
@@ -16,7 +16,7 @@ class ChatHistory:
     """The messages typed so far. A file that cannot be read or written is no error: the chat has no history then."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
+        self._path = folder / CHAT_HISTORY
 
     def load(self) -> list[str]:
         """The messages, oldest first."""

@@ -141,16 +141,13 @@ def is_free(port: int) -> bool:
 
 
 def owner_of(port: int) -> Owner:
-    """Who listens on `port`, as far as this user may see."""
+    """Who listens on `port`, or else has it for a connection, as far as this user may see."""
     import psutil  # noqa: PLC0415 - only when something is in the way
 
     try:
-        pids = [
-            connection.pid
-            for connection in psutil.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-        ]
-        pid = next((pid for pid in pids if pid is not None), None)
+        found = [one for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port and one.pid]
+        found.sort(key=lambda one: one.status != psutil.CONN_LISTEN)
+        pid = found[0].pid if found else None
         if pid is None:
             return Owner()
         command = " ".join(psutil.Process(pid).cmdline()) or psutil.Process(pid).name()

@@ -84,15 +84,22 @@ async def held(path: Path, *, within_s: float, clock: Clock) -> AsyncIterator[Fi
     deadline = clock.monotonic() + within_s
     while not _acquire(lock):
         if clock.monotonic() >= deadline:
-            raise TimedOut(
-                f"{path} is held by another stigmer (pid {lock.holder()}) for more than {span(within_s)}",
-                hint=f"see what it does: ps -p {lock.holder()}",
-            )
+            raise _still_held(lock, within_s)
         await clock.sleep(LOOK_EVERY_S)
     try:
         yield lock
     finally:
         lock.release()
+
+
+def _still_held(lock: FileLock, within_s: float) -> TimedOut:
+    from stigmer_cli.supervisor.process import run_state  # noqa: PLC0415 - only for who has waited in vain
+
+    holder = lock.holder()
+    what = f"{lock.path} is held by another stigmer (pid {holder}) for more than {span(within_s)}"
+    if holder.isdigit() and run_state(int(holder)) == "T":
+        return TimedOut(f"{what}: that one was stopped, as by Ctrl-Z", hint=f"kill -CONT {holder}")
+    return TimedOut(what, hint=f"see what it does: ps -p {holder}")
 
 
 def _acquire(lock: FileLock) -> bool:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.failure import StartFailed
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.port_claims import PortClaims
-from stigmer_cli.stack.ports import PortsTaken, is_free, with_ports
+from stigmer_cli.stack.ports import PortsTaken, is_free, owner_of, with_ports
 from stigmer_cli.stack.restart import restart, restart_part
 from stigmer_cli.stack.status import PartState, StackState, status
 from stigmer_cli.supervisor.spec import ChildSpec
@@ -389,3 +391,13 @@ async def _failure_of(stack: Stack) -> Exception | None:
     except OperationFailed as error:
         return error
     return None
+
+
+def test_who_has_a_port_for_a_connection_is_named_too() -> None:
+    """Systems that draw from low ports give an outgoing connection one that a server wants."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as end:
+        end.bind(("127.0.0.1", 0))
+        port = end.getsockname()[1]
+        end.connect(listener.getsockname())
+        assert not is_free(port)
+        assert owner_of(port).pid == os.getpid()

@@ -1,7 +1,7 @@
 """Every stack of this user on this machine: those on the list of known homes, and those whose supervisor runs."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -64,12 +64,13 @@ class StackSight:
         }
 
 
-async def find_stacks(known: KnownHomes, more: Collection[Path], *, clock: Clock) -> Sequence[StackSight]:
+async def find_stacks(known: KnownHomes, more: Sequence[Path], *, clock: Clock) -> Sequence[StackSight]:
     """The stacks of the `known` homes and of `more`, by path; within some three seconds, however many of them hang.
 
-    A home that is gone is in the answer once, and then no longer on the list.
+    A home that is gone is in the answer once, and then no longer on the list. One of several names, as through a link,
+    is in it once, by that of `more` that comes first.
     """
-    paths = sorted({*known.read(), *more})
+    paths = _drop_aliases([*more, *known.read()])
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_look_at(path, clock), name=str(path)) for path in paths]
     seen = [task.result() for task in tasks]
@@ -77,6 +78,19 @@ async def find_stacks(known: KnownHomes, more: Collection[Path], *, clock: Clock
         if one.state is HomeState.GONE:
             known.forget(one.home)
     return seen
+
+
+def _drop_aliases(paths: Iterable[Path]) -> Sequence[Path]:
+    """The folders that `paths` name, each once by the first of its names, in the order of these."""
+    found: dict[object, Path] = {}
+    for path in paths:
+        try:
+            at = path.stat()
+        except OSError:
+            found.setdefault(path, path)
+        else:
+            found.setdefault((at.st_dev, at.st_ino), path)
+    return sorted(found.values())
 
 
 async def _look_at(path: Path, clock: Clock) -> StackSight:

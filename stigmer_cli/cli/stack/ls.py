@@ -37,9 +37,9 @@ def list_stacks(cli: Cli) -> None:
 def look_at_machine(cli: Cli) -> Sequence[StackSight]:
     """Every stack of this user: the known ones, those whose supervisor runs, and the one that commands use here."""
     current = _find_current_home(cli)
-    here = {current} if current is not None and current.is_dir() else set()
+    here = [current] if current is not None and current.is_dir() else []
     known = KnownHomes(cli.environ, user_home=cli.user_home)
-    return cli.run(find_stacks(known, here | find_running_homes(), clock=cli.clock))
+    return cli.run(find_stacks(known, [*here, *sorted(find_running_homes())], clock=cli.clock))
 
 
 def _find_current_home(cli: Cli) -> Path | None:

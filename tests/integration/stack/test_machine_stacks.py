@@ -108,3 +108,14 @@ async def test_a_port_clash_names_the_other_stack_once_and_how_to_stop_it(stack:
         f"STIGMER_HOME={there} stigmer down, or stigmer up --auto-ports, or stigmer up --port N --temporal-port N"
     )
     assert (await stack.up()).record.id == ready.record.id
+
+
+async def test_a_home_of_two_names_is_listed_once_by_the_one_that_is_used_here(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(stack.home.path.parent)
+    linked = tmp_path / "link" / stack.home.path.name
+    known = KnownHomes({"XDG_STATE_HOME": str(tmp_path / "state")}, user_home=None)
+    known.remember(stack.home)
+    await stack.up()
+    running = sorted(path for path in find_running_homes() if path == stack.home.path)
+    assert [one.home for one in await find_stacks(known, [linked, *running], clock=CLOCK)] == [linked]
+    assert [one.home for one in await find_stacks(known, running, clock=CLOCK)] == [stack.home.path]

@@ -51,6 +51,7 @@ def main() -> None:
     if sys.platform != "win32":
         reset_inherited_signals()
     _open_missing_streams()
+    _forget_empty_home()
     _escape_unencodable()
     code = invoke(sys.argv[1:])
     os._exit(_flush_output(code))
@@ -100,6 +101,12 @@ def _open_missing_streams() -> None:
         taken = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this stream's
         os.set_inheritable(taken, True)
         setattr(sys, name, os.fdopen(taken, "r" if name == "stdin" else "w"))
+
+
+def _forget_empty_home() -> None:
+    """Have an empty HOME count as none, as every empty setting does: for Python it would be the root directory."""
+    if os.environ.get("HOME") == "":
+        del os.environ["HOME"]
 
 
 def _escape_unencodable() -> None:

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -35,8 +35,8 @@ def _needs_user_namespaces() -> None:
         pytest.skip("this system lets nobody make a user namespace (unshare --user --map-user)")
 
 
-def stigmer(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    argv = [*UNKNOWN, sys.executable, "-P", "-m", "stigmer_cli.cli", *arguments]
+def stigmer(*arguments: str, variables: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
+    argv = [*UNKNOWN, *variables, sys.executable, "-P", "-m", "stigmer_cli.cli", *arguments]
     return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
 
 
@@ -64,8 +64,9 @@ def test_what_needs_no_home_works(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("up",), ("status",), ("doctor",), ("executions", "list")])
-def test_what_needs_a_home_says_how_to_name_one(arguments: tuple[str, ...]) -> None:
-    done = stigmer(*arguments)
+@pytest.mark.parametrize("variables", [(), ("HOME=",)], ids=["no HOME", "an empty HOME"])
+def test_what_needs_a_home_says_how_to_name_one(arguments: tuple[str, ...], variables: tuple[str, ...]) -> None:
+    done = stigmer(*arguments, variables=variables)
 
     assert done.returncode == 2
     message = "error: there is no home directory: HOME is not set, and this system has no entry for user id 54321"

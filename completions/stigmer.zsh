@@ -26,7 +26,9 @@ _stigmer() {
             for line in $lines; do
                 [[ $line == *$'\t'* ]] || continue
                 line="${(r:width:)${line%%$'\t'*}}  -- ${line#*$'\t'}"
-                shown+=("${line[1,COLUMNS-1]}")
+                # In columns of the terminal: a character may take two, and the last one is never halved.
+                (( ${(m)#line} < COLUMNS )) || line=${(mr:COLUMNS-2:)line}
+                shown+=("$line")
             done
             # stigmer has matched them (-U), and has them in order (-V): the newest execution comes first.
             if (( $#shown == $#values )); then

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from stigmer_cli.api.resources import ExecutionRequest
 from tests.support.freezing import freeze
@@ -223,3 +224,15 @@ def test_what_is_installed_is_loaded_by_the_next_shell_and_can_be_removed(kind: 
         assert "is not there" in shell.run("stigmer completion uninstall").replace("\n", "")
     left = [path for path in (tmp_path / "the home").rglob("*") if "stigmer" in path.name]
     assert left == []
+
+
+def test_a_description_in_wide_characters_stays_on_its_line(tmp_path: Path) -> None:
+    """Else it would go on in the next line: a terminal gives two columns to such a character."""
+    program = tmp_path / "programs" / "stigmer"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nprintf 'values\\none\\t" + "日本語" * 60 + "\\ntwo\\tshort\\n'\n")
+    with interactive("zsh", _environment(tmp_path), *LOAD["zsh"]) as shell:
+        program.chmod(0o755)
+        rows = [row for row in shell.press_tab(f"{program} ").shown.splitlines() if "  -- " in row]
+    assert [row.partition("  -- ")[0] for row in rows] == ["one", "two"]
+    assert 190 < cell_len(rows[0].rstrip(" \x08")) < 200

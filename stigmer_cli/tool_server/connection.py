@@ -22,7 +22,7 @@ from stigmer_cli.tool_server.result import (
     ToolAnswer,
     ToolServerAway,
 )
-from stigmer_cli.tool_server.rpc_error import REFUSED, Meaning, read_error
+from stigmer_cli.tool_server.rpc_error import CLOSED, REFUSED, Meaning, read_error
 from stigmer_cli.tool_server.transport import open_transport
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ PAGES_MAX = 100
 SAID_CHARS_MAX = 300
 SETTING = "(STIGMER_TOOL_SILENT_FOR)"
 """Which setting bounds it."""
+
+AUTO, LEGACY = "auto", "legacy"
+"""How a version of the protocol is agreed on: by `server/discover`, then `initialize`; or by `initialize` alone."""
 
 R = TypeVar("R")
 Ask: TypeAlias = Callable[["Client", Callable[[], None]], Awaitable[R]]
@@ -84,6 +87,8 @@ class ToolServer:
         self._status = 0
         """The HTTP status with which it refused a request last; 0 if it never did."""
         self._heard_s: float | None = None
+        self._mode = LEGACY if body.mcp.url is None else AUTO
+        """Of programs, many end at a request before `initialize`, or say nothing to it."""
         self._given = SecretValues()
         """What the manifest gives the server, which may be secret."""
         for value in (*body.mcp.env.values(), *body.mcp.headers.values()):
@@ -243,23 +248,32 @@ class ToolServer:
         async with self._connecting:
             if self._client is not None:
                 return self._client
-            ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
-            start_s, is_slow = self._settings.start_s or self._settings.silent_s, False
-            self._leave, self._last_said = asyncio.Event(), ""
-            self._owner = self._group.create_task(self._keep(ready, self._leave), name=self.label)
             try:
-                async with asyncio.timeout(start_s):
-                    self._client = await asyncio.shield(ready)
-            except TimeoutError:
-                why = f"has not answered for {span(start_s)} since it was started {SETTING}"
-                is_slow = True
-            except Exception as error:  # noqa: BLE001 - as in `_within`
-                why = f"cannot be used: {self._explain(error)}"
-            else:
-                return self._client
-            ready.cancel()
-            await self._disconnect(None)
-            raise ToolServerAway(f"its {self.label} {why}", is_slow=is_slow)
+                return await self._open()
+            except ToolServerAway as away:
+                if self._mode == AUTO or not _is_refusal(away.__cause__):
+                    raise
+                self._mode = AUTO
+                return await self._open()
+
+    async def _open(self) -> "Client":
+        ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+        start_s = self._settings.start_s or self._settings.silent_s
+        self._leave, self._last_said = asyncio.Event(), ""
+        self._owner = self._group.create_task(self._keep(ready, self._leave), name=self.label)
+        cause: Exception
+        try:
+            async with asyncio.timeout(start_s):
+                self._client = await asyncio.shield(ready)
+        except TimeoutError as error:
+            why, cause = f"has not answered for {span(start_s)} since it was started {SETTING}", error
+        except Exception as error:  # noqa: BLE001 - as in `_within`
+            why, cause = f"cannot be used: {self._explain(error)}", error
+        else:
+            return self._client
+        ready.cancel()
+        await self._disconnect(None)
+        raise ToolServerAway(f"its {self.label} {why}", is_slow=isinstance(cause, TimeoutError)) from cause
 
     async def _keep(self, ready: "asyncio.Future[Client]", leave: asyncio.Event) -> None:
         """Keep one connection from its beginning to its end."""
@@ -275,7 +289,7 @@ class ToolServer:
             note_refusal=self._note_refusal,
         )
         try:
-            async with Client(transport, cache=None) as client:
+            async with Client(transport, cache=None, mode=self._mode) as client:
                 ready.set_result(client)
                 await leave.wait()
         except Exception as error:  # noqa: BLE001 - whoever asks is told; the end of a connection is nobody's failure
@@ -316,6 +330,14 @@ class ToolServer:
         if self._last_said and self._body.mcp.url is None:
             words = f"{words}; it said last: {self._last_said}"
         return words[:SAID_CHARS_MAX]
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether the server has answered the first request with an error: an ended connection is none."""
+    from mcp.shared.exceptions import MCPError  # noqa: PLC0415 - loaded with the client
+
+    leaf = _leaf(error) if error is not None else None
+    return isinstance(leaf, MCPError) and leaf.message != CLOSED
 
 
 def _leaf(error: BaseException) -> BaseException:

@@ -138,10 +138,16 @@ def answer(message: dict[str, Any]) -> None:
     id_, method, params = message.get("id"), message.get("method"), message.get("params") or {}
     if id_ is None or method is None:
         return
+    if method == "server/discover" and "ends-at-discover" in HABITS:
+        sys.exit("expected initialize")
+    if method == "server/discover" and "silent-at-discover" in HABITS:
+        return
     if "garbage" in HABITS:
         sys.stdout.write("INFO starting, please wait\n\x00\xff\n{not json}\n")
         sys.stderr.write("y" * 300_000)
-    if method == "initialize":
+    if "modern-only" in HABITS:
+        answer_as_of_2026(id_, method, params)
+    elif method == "initialize":
         version = "2024-11-05" if "old" in HABITS else params["protocolVersion"]
         info = {"name": "odd", "version": "1"}
         send({"id": id_, "result": {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}})
@@ -155,6 +161,19 @@ def answer(message: dict[str, Any]) -> None:
             os._exit(3)
     else:
         send({"id": id_, "error": {"code": -32601, "message": f"no method {method}"}})
+
+
+def answer_as_of_2026(id_: object, method: str, params: dict[str, Any]) -> None:
+    more = {"resultType": "complete", "ttlMs": 0, "cacheScope": "public"}
+    if method == "server/discover":
+        send({"id": id_, "result": {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, **more}})
+    elif method == "tools/list":
+        send({"id": id_, "result": {**listed(params.get("cursor")), **more}})
+    elif method == "tools/call":
+        send({"id": id_, "result": {**call(params), "resultType": "complete"}})
+    else:
+        data = {"supported": ["2026-07-28"], "requested": params.get("protocolVersion", "")}
+        send({"id": id_, "error": {"code": -32022, "message": "unsupported protocol version", "data": data}})
 
 
 def main() -> None:

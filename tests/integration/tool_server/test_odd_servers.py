@@ -102,6 +102,17 @@ async def test_a_list_with_something_wrong_in_it_is_a_list(habits: tuple[str, ..
         assert (await server.call(tools[0], {}, key="key")).wire["isError"] is False
 
 
+@pytest.mark.parametrize("habit", ["ends-at-discover", "silent-at-discover", "modern-only"])
+async def test_a_program_of_any_age_is_asked_as_it_understands_it(habit: str) -> None:
+    said: list[str] = []
+    body = ToolServerBody(mcp=McpBody(command=[sys.executable, str(ODD), habit]))
+    settings = ServerSettings(environ=os.environ, silent_s=8.0)
+    async with ToolServer(body, settings, said.append, clock=SystemClock()) as server:
+        tools = await server.list_tools_at_once()
+        assert (await server.call(tools[0], {}, key="key")).wire["isError"] is False
+    assert said == []
+
+
 @pytest.mark.parametrize("silent_s", [2.0, 20.0])
 async def test_a_server_has_as_long_to_start_as_to_answer_and_is_not_started_in_vain_again(silent_s: float) -> None:
     body = ToolServerBody(mcp=McpBody(command=[sys.executable, str(ODD), "slow-to-start"]))

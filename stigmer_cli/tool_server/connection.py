@@ -22,11 +22,12 @@ from stigmer_cli.tool_server.result import (
     ToolAnswer,
     ToolServerAway,
 )
-from stigmer_cli.tool_server.rpc_error import CLOSED, REFUSED, Meaning, read_error
+from stigmer_cli.tool_server.rpc_error import CLOSED, REFUSED, TOO_MANY_REQUESTS, Meaning, describe_data, read_error
 from stigmer_cli.tool_server.transport import open_transport
 
 if TYPE_CHECKING:
     from mcp.client import Client
+    from mcp.shared.exceptions import MCPError
     from mcp_types import CallToolResult, RequestParamsMeta
     from mcp_types import Tool as ListedTool
 
@@ -37,6 +38,9 @@ LEAVE_MAX_S = 10.0
 FRESH_S = 1.0
 TRIES_MAX = 3
 TRY_AGAIN_S = 0.5
+WAIT_MAX_S = 30.0
+"""How long a server that is asked too often may have a try wait; for a longer time the attempt ends."""
+
 PAGES_MAX = 100
 SAID_CHARS_MAX = 300
 SETTING = "(STIGMER_TOOL_SILENT_FOR)"
@@ -71,7 +75,14 @@ Say = Callable[[str], None]
 
 
 class _NotTaken(Exception):
-    """The server refused a request before it acted."""
+    """The server refused a request before it acted.
+
+    `wait_s`: it is asked too often, and asks to wait so long; None: nothing may be asked in this connection any more.
+    """
+
+    def __init__(self, words: str, *, wait_s: float | None = None) -> None:
+        super().__init__(words)
+        self.wait_s = wait_s
 
 
 class ToolServer:
@@ -86,6 +97,8 @@ class ToolServer:
         self._last_said = ""
         self._status = 0
         """The HTTP status with which it refused a request last; 0 if it never did."""
+        self._wait_s = 0.0
+        """How long it asked to wait then."""
         self._heard_s: float | None = None
         self._mode = LEGACY if body.mcp.url is None else AUTO
         """Of programs, many end at a request before `initialize`, or say nothing to it."""
@@ -140,7 +153,7 @@ class ToolServer:
             try:
                 return await ask(client)
             except MCPError as error:
-                return self._answer_of_error(error.code, error.message)
+                return self._answer_of_error(error)
 
         return await self._try_often(read)
 
@@ -159,15 +172,16 @@ class ToolServer:
             try:
                 return await self._within(ask, is_once=is_once)
             except ToolServerAway as away:
-                if away.was_sent or away.is_slow:
+                if away.was_sent or away.is_slow or away.retry_after_s > WAIT_MAX_S:
                     raise
-                await self._clock.sleep(TRY_AGAIN_S * number)
+                await self._clock.sleep(max(TRY_AGAIN_S * number, away.retry_after_s))
         return await self._within(ask, is_once=is_once)
 
     async def _within(self, ask: Ask[R], *, is_once: bool) -> R:
         """What `ask` returns; a server that says nothing for too long is disconnected. Raises ToolServerAway."""
         client = await self._connect()
         was_sent = is_once
+        wait_s: float | None = None
         loop, silent_s = asyncio.get_running_loop(), self._settings.silent_s
         try:
             async with asyncio.timeout(silent_s) as limit:
@@ -175,14 +189,15 @@ class ToolServer:
         except TimeoutError:
             why = f"has not answered for {span(self._settings.silent_s)} {SETTING}"
         except _NotTaken as error:
-            why, was_sent = f"refuses it: {error}", False
+            why, was_sent, wait_s = f"refuses it: {error}", False, error.wait_s
         except Exception as error:  # noqa: BLE001 - streams, processes and HTTP of the library: each says it otherwise
             why = f"broke off: {self._explain(error)}"
         else:
             self._heard_s = self._clock.monotonic()
             return answer
-        await self._disconnect(client)
-        raise ToolServerAway(f"its {self.label} {why}", was_sent=was_sent)
+        if wait_s is None:
+            await self._disconnect(client)
+        raise ToolServerAway(f"its {self.label} {why}", was_sent=was_sent, retry_after_s=wait_s or 0.0)
 
     async def _list(self, client: "Client", heard: Callable[[], None]) -> Sequence[Tool]:
         listed: dict[str, ListedTool] = {}
@@ -228,17 +243,17 @@ class ToolServer:
                 meta=cast("RequestParamsMeta", {KEY_IN_META: key}),  # it may have keys of anyone
             )
         except MCPError as error:
-            return self._answer_of_error(error.code, error.message)
+            return self._answer_of_error(error)
         return _answer_of(result)
 
-    def _answer_of_error(self, code: int, message: str) -> ToolAnswer:
+    def _answer_of_error(self, error: "MCPError") -> ToolAnswer:
         """What the model is told; raises _NotTaken, or OSError where nobody has answered."""
-        read = read_error(code, message, status=self._status, is_http=self._body.mcp.url is not None)
+        read = read_error(error.code, error.message, status=self._status, is_http=self._body.mcp.url is not None)
         match read.meaning:
             case Meaning.ANSWERED:
-                return _refused(read.words)
+                return _refused(f"{read.words}{describe_data(error.data)}")
             case Meaning.NOT_TAKEN:
-                raise _NotTaken(read.words)
+                raise _NotTaken(read.words, wait_s=self._wait_s if self._status == TOO_MANY_REQUESTS else None)
             case Meaning.LOST:
                 raise OSError(read.words)
 
@@ -318,8 +333,9 @@ class ToolServer:
         self._last_said = self._given.redact(line)
         self._say(self._last_said)
 
-    def _note_refusal(self, status: int) -> None:
+    def _note_refusal(self, status: int, retry_after: str) -> None:
         self._status = status
+        self._wait_s = float(retry_after) if retry_after.isdecimal() else 0.0
 
     def _explain(self, error: BaseException) -> str:
         """Why it broke, in the words of the error, or the last ones of a server that has died."""

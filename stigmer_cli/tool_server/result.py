@@ -37,12 +37,15 @@ class ToolAnswer:
 class ToolServerAway(Unavailable):
     """A server cannot be started or reached, or does not answer; the message is a sentence that names it.
 
-    `was_sent`: a call may have reached it. `is_slow`: it had as much time to start as it may have.
+    `was_sent`: a call may have reached it. `is_slow`: it had as much time to start as it may have. `retry_after_s`: how
+    long the server asks to wait.
     """
 
     code = "tool-server-away"
 
-    def __init__(self, message: str, *, was_sent: bool = False, is_slow: bool = False) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, was_sent: bool = False, is_slow: bool = False, retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
         self.was_sent = was_sent
         self.is_slow = is_slow

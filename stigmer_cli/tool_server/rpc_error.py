@@ -4,6 +4,7 @@ The library reports what it could not read, and a connection that ended, as erro
 Such a call may have taken effect, and nobody has answered it. Only the words tell them apart.
 """
 
+import json
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -32,13 +33,16 @@ TOO_LONG = "Server-sent event exceeded the "
 CLOSED = "Connection closed"
 
 HTTP_NOT_FOUND = 404
-NOT_ALLOWED_NOW = frozenset({401, 403, 429})
+TOO_MANY_REQUESTS = 429
+NOT_ALLOWED_NOW = frozenset({401, 403, TOO_MANY_REQUESTS})
 """Who asks is not known, not allowed, or too often here: that is nothing a model could change."""
 
 CLIENT_ERROR = 400
 SERVER_ERROR = 500
 SERVER_CODES = frozenset({-32_000, -32_001})
 """Codes that servers give requests of a session that they do not know, or that they do not take now."""
+
+DATA_CHARS_MAX = 4_000
 
 
 class Meaning(Enum):
@@ -60,6 +64,14 @@ class Reading:
 
     meaning: Meaning
     words: str
+
+
+def describe_data(data: object) -> str:
+    """What an error says beside its message, as the end of a sentence; empty where that is nothing."""
+    if data in (None, "", [], {}):
+        return ""
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    return f": {text[:DATA_CHARS_MAX]}"
 
 
 def read_error(code: int, message: str, *, status: int, is_http: bool) -> Reading:

@@ -34,6 +34,9 @@ LAST_WORDS_S = 0.2
 Say = Callable[[str | None], None]
 """Takes a line that a server wrote to its standard error; None where it closed that, as one that dies does."""
 
+NoteRefusal = Callable[[int, str], None]
+"""Takes a status of HTTP, and what stands in Retry-After."""
+
 
 def load_library() -> None:
     """Load what speaks the protocol, which takes a second; call it off the event loop, before anything else here."""
@@ -53,11 +56,11 @@ def open_transport(
     proxies: Proxies,
     silent_s: float,
     say: Say,
-    note_refusal: Callable[[int], None],
+    note_refusal: NoteRefusal,
 ) -> "AbstractAsyncContextManager[TransportStreams]":
     """The streams to a server; leaving the context ends them, and the child with all of its process group.
 
-    `note_refusal` is told the status of each answer over HTTP that refuses a request: the library does not tell it.
+    `note_refusal` is told of each answer over HTTP that refuses a request: the library does not tell it.
     """
     if mcp.url is not None:
         return _open_http(mcp.url, mcp.headers, environ, proxies, silent_s, note_refusal)
@@ -141,14 +144,14 @@ async def _open_http(
     environ: Mapping[str, str],
     proxies: Proxies,
     silent_s: float,
-    note_refusal: Callable[[int], None],
+    note_refusal: NoteRefusal,
 ) -> "AsyncGenerator[TransportStreams, None]":
     import httpx2  # noqa: PLC0415 - as above
     from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
 
     async def look(response: httpx2.Response) -> None:
         if response.is_error and response.request.method == "POST":
-            note_refusal(response.status_code)
+            note_refusal(response.status_code, response.headers.get("retry-after", ""))
 
     proxy = proxies.way_to(url)
     timeout = httpx2.Timeout(CONNECT_MAX_S, read=silent_s)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,11 +13,15 @@ class HttpToolServer:
     """Refuses the methods in `refuse` with their status; answers a call with `instead`, if that is set.
 
     `instead` is a status, a body and its content type; an `id` of null in the body becomes that of the call.
+    With `busy_s` it refuses calls for so long from the next one on, and asks to wait for `retry_after` seconds.
     """
 
     def __init__(self) -> None:
         self.refuse: dict[str, int] = {}
         self.instead: tuple[int, bytes, str] | None = None
+        self.busy_s = 0.0
+        self.retry_after = "1"
+        self._free_at_s = 0.0
         self.known = 0
         """The session that it knows, by its number."""
         self.calls = 0
@@ -78,11 +83,18 @@ class HttpToolServer:
             send(404)
         elif method == "tools/list":
             send(200, _result(id_, {"tools": [{"name": "send", "inputSchema": {}}]}))
+        elif self._is_busy():
+            send(429, **{"retry-after": self.retry_after})
         elif self.instead is not None:
             status, body, kind = self.instead
             send(status, body.replace(b'"id": null', f'"id": {json.dumps(id_)}'.encode()), kind or "application/json")
         else:
             send(200, _result(id_, {"content": [{"type": "text", "text": "sent"}]}))
+
+    def _is_busy(self) -> bool:
+        if self.busy_s:
+            self._free_at_s, self.busy_s = time.monotonic() + self.busy_s, 0.0
+        return time.monotonic() < self._free_at_s
 
 
 def _result(id_: object, result: object) -> bytes:

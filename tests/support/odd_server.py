@@ -110,7 +110,7 @@ def changes_list(_params: dict[str, Any]) -> dict[str, Any]:
 
 DOES = {"slow_with_progress": slow_with_progress, "asks_back": asks_back, "changes_list": changes_list}
 ERRORS: dict[str, dict[str, Any]] = {
-    "protocol_error": {"code": -32602, "message": "wrong arguments"},
+    "protocol_error": {"code": -32602, "message": "wrong arguments", "data": {"field": "n", "why": "no number"}},
     "server_error": {"code": -32000, "message": "the mailbox is full"},
 }
 RETURNS: dict[str, dict[str, Any]] = {

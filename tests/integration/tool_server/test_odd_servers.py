@@ -68,7 +68,8 @@ async def test_an_answer_is_taken_whatever_it_looks_like() -> None:
             wire = dict((await call(server, name)).wire)
             assert {key: wire.get(key) for key in expected} == expected, name
             assert not wire["isError"]
-        for name, words in {"error": "no such file", "protocol_error": "wrong arguments"}.items():
+        wrong = 'wrong arguments: {"field": "n", "why": "no number"}'
+        for name, words in {"error": "no such file", "protocol_error": wrong}.items():
             failed = (await call(server, name)).wire
             assert (failed["isError"], failed["content"]) == (True, [{"type": "text", "text": words}])
 
@@ -167,6 +168,20 @@ async def test_a_refusal_is_no_answer_of_the_tool_and_is_repeated_only_where_not
         with pytest.raises(ToolServerAway, match=f"it answered HTTP {status}") as caught:
             await server.call(send, {}, key="key")
     assert (caught.value.was_sent, http.calls) == (calls == 1, calls)
+
+
+async def test_a_server_that_is_asked_too_often_is_asked_again_when_it_says_and_its_session_goes_on(
+    http: HttpToolServer,
+) -> None:
+    async with open_server(McpBody(url=http.url)) as server:
+        [send] = await server.list_tools()
+        http.busy_s = 0.9
+        assert (await server.call(send, {}, key="key")).wire["content"] == [{"type": "text", "text": "sent"}]
+        assert (http.calls, http.known) == (2, 1)
+        http.busy_s, http.retry_after = 0.9, "3600"
+        with pytest.raises(ToolServerAway, match="it answered HTTP 429"):
+            await server.call(send, {}, key="other")
+    assert http.calls == 3
 
 
 async def test_a_server_that_wants_a_key_is_named_with_its_status(http: HttpToolServer) -> None:

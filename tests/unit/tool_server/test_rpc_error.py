@@ -2,7 +2,7 @@
 
 import pytest
 
-from stigmer_cli.tool_server.rpc_error import Meaning, Reading, read_error
+from stigmer_cli.tool_server.rpc_error import DATA_CHARS_MAX, Meaning, Reading, describe_data, read_error
 
 LOST, NOT_TAKEN, ANSWERED = Meaning.LOST, Meaning.NOT_TAKEN, Meaning.ANSWERED
 
@@ -53,3 +53,17 @@ def test_a_result_that_is_too_long_is_said_so_to_the_model() -> None:
     assert read_error(-32_000, error, status=0, is_http=True).words == (
         "the result is too long to be recorded: 8,388,608 bytes as JSON is the most"
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (None, ""),
+        ({}, ""),
+        ("User(#1) expected", ": User(#1) expected"),
+        ([{"url": "https://ä"}], ': [{"url": "https://ä"}]'),
+        ("x" * 10_000, ": " + "x" * DATA_CHARS_MAX),
+    ],
+)
+def test_what_an_error_says_beside_its_message_is_told_too(data: object, words: str) -> None:
+    assert describe_data(data) == words

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 BEFORE_AGREED = "2025-11-25"
 """The version of the protocol, until server and client have agreed on one."""
 
+MAY_BE_NULL = frozenset({"default", "const"})
+VALUES = MAY_BE_NULL | {"enum", "examples"}
+"""Keywords of JSON Schema that hold values, and no schemas."""
+
+MAPPINGS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+"""Keywords that hold schemas by names, which may be those of keywords."""
+
 
 def read_half_characters() -> None:
     """Have the library read messages in which a text was cut in the middle of a character.
@@ -121,14 +128,34 @@ def _mend_tool(tool: object) -> object:
     return {**rest, "inputSchema": _mend_schema(schema or {})} if schema is None or isinstance(schema, dict) else rest
 
 
-def _mend_schema(schema: dict[str, Any]) -> dict[str, Any]:
+def _mend_schema(given: dict[str, Any]) -> dict[str, Any]:
     """What models can be told of: an object, whose properties are described by objects."""
+    schema: dict[str, Any] = _without_nulls(given)
     mended = {"type": "object", **schema}
     properties = schema.get("properties")
     if isinstance(properties, dict):
         described = {name: {} if found is True else found for name, found in properties.items()}
         mended["properties"] = {name: found for name, found in described.items() if isinstance(found, dict)}
     return mended
+
+
+def _without_nulls(schema: Any) -> Any:  # noqa: ANN401 - any JSON
+    """`schema` without keywords that are null: so some servers write a list or a mapping that has nothing in it."""
+    if isinstance(schema, list):
+        return [_without_nulls(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: value if key in VALUES else _without_nulls_within(key, value)
+        for key, value in schema.items()
+        if value is not None or key in MAY_BE_NULL
+    }
+
+
+def _without_nulls_within(keyword: str, value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if keyword in MAPPINGS and isinstance(value, dict):
+        return {name: _without_nulls(one) for name, one in value.items()}
+    return _without_nulls(value)
 
 
 def _is_tool(tool: object, rest: dict[str, Any], version: str) -> bool:

@@ -17,6 +17,14 @@ from typing import Any
 HABITS = set(sys.argv[1:])
 SCHEMA = {"type": "object", "properties": {}}
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+NULLS = {
+    "properties": {
+        "default": {"type": "object", "properties": None, "required": None, "default": None},
+        "choice": {"enum": ["a", None], "description": None},
+    },
+    "required": None,
+    "$defs": None,
+}
 BAD_NESTED = {
     "required_of_one": {"type": "string", "required": True},
     "type_as_text": {"type": "object", "properties": {"y": "string"}},
@@ -75,6 +83,7 @@ def listed(cursor: str | None) -> dict[str, Any]:
     if "bad-tool" in HABITS:
         tools.append({"name": "bad", "inputSchema": "none"})
         tools.append({"name": "string", "inputSchema": {"type": "string"}})
+        tools.append({"name": "null", "inputSchema": NULLS})
         tools.append({"name": "any", "inputSchema": {"properties": {"x": True, "required": ["x"]}}})
     if "twice" in HABITS:
         tools.append(tool("echo"))

@@ -89,7 +89,7 @@ async def test_a_server_that_says_how_far_it_is_may_take_longer_than_one_that_is
 LISTS = {
     ("many",): 500,
     ("same-page",): 1,
-    ("bad-tool",): 21,
+    ("bad-tool",): 22,
     ("twice",): 20,
     ("old", "garbage"): 20,
 }
@@ -132,6 +132,10 @@ async def test_a_schema_is_made_into_one_that_models_take() -> None:
     async with odd("bad-tool") as server:
         schemas = {tool.name: tool.schema for tool in await server.list_tools()}
     assert schemas["any"] == {"type": "object", "properties": {"x": {}}}
+    assert schemas["null"] == {
+        "type": "object",
+        "properties": {"default": {"type": "object", "default": None}, "choice": {"enum": ["a", None]}},
+    }
     assert not {"bad", "string"} & schemas.keys()
 
 

@@ -31,11 +31,11 @@ class Approvals:
         self._conversation = conversation
 
     async def find_ruling(self, key: str, arguments: Mapping[str, Json]) -> DecisionBody | None:
-        """What was decided about the call that is `key`; None where nobody had to be asked.
+        """What was decided about the call that is `key`, also where nobody has to be asked any more; None for nothing.
 
         Raises Waits as long as a call of the present turn is not decided.
         """
-        if not self._guarded:
+        if not self._guarded and not await self._conversation.is_turn_recorded():
             return None
         decisions = await self._conversation.journal.read_decisions()
         pending = [call for call in self._conversation.asked_for if await self._is_pending(call, decisions)]

@@ -15,7 +15,7 @@ from pydantic_ai.toolsets.external import TOOL_SCHEMA_VALIDATOR
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.domain.step import Effect, StepKind, idempotency_key
 from stigmer_cli.runner.agent.approvals import Approvals, describe_denial, is_denied
-from stigmer_cli.runner.agent.contents import is_error, name_for_models, read_answer
+from stigmer_cli.runner.agent.contents import describe_failure, is_error, name_for_models, read_answer
 from stigmer_cli.runner.agent.conversation import Conversation
 from stigmer_cli.runner.journal import Json, StepCall, StepFailed, canonical_json
 from stigmer_cli.tool_server.connection import ToolServer
@@ -84,7 +84,7 @@ class JournaledTools(AbstractToolset[None]):
             raise
         answer = read_answer(recorded)
         if is_error(recorded):
-            raise ToolFailed(answer if isinstance(answer, str) else str(answer))
+            raise ToolFailed(answer if isinstance(answer, str) else describe_failure(answer))
         return answer
 
     async def _perform(self, key: str, name: str, arguments: Mapping[str, Json]) -> Json:
@@ -95,6 +95,7 @@ class JournaledTools(AbstractToolset[None]):
         if ruling is not None and ruling.arguments is not None:
             arguments = json.loads(ruling.arguments)
             _check_arguments(name, arguments)
+            self._conversation.edited[key] = ruling.arguments
         step = StepCall(
             key=key,
             kind=StepKind.TOOL,

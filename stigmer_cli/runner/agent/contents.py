@@ -84,6 +84,17 @@ def read_answer(recorded: Json) -> object:
     return read[0] if len(read) == 1 else read
 
 
+def describe_failure(answer: object) -> str:
+    """What the model is told of a call that failed with more than one text."""
+    parts = answer if isinstance(answer, list) else [answer]
+    if not any(isinstance(part, BinaryContent) for part in parts):
+        return str(answer)
+    return "\n".join(
+        f"({part.media_type}, {len(part.data):,} bytes)" if isinstance(part, BinaryContent) else str(part)
+        for part in parts
+    )
+
+
 def _read_part(part: Mapping[str, Json]) -> object:
     match part:
         case {"type": "text", "text": str(text)}:

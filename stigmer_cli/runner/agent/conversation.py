@@ -39,6 +39,11 @@ class AskedFor:
     arguments: Mapping[str, Json]
 
 
+def key_of_call(turn: int, place: int) -> str:
+    """The key of the call at `place` among those of turn `turn`, both from 0."""
+    return f"/turns/{turn}/calls/{place}"
+
+
 class Conversation:
     """What the wrapped model and the wrapped tools of one attempt share."""
 
@@ -54,6 +59,8 @@ class Conversation:
         """What requests used whose answers are not recorded, because they broke off."""
         self.withdrawn: Collection[str] = ()
         """Tools of which calls are recorded, and which are not there any more: the model is not told of them."""
+        self.edited: dict[str, str] = {}
+        """The arguments, as JSON, that a person has given calls instead of those of the model, by the key of the step."""
         self.end: Exception | None = None
         """What has ended the loop from within; pydantic-ai may wrap it, or cancel what runs beside it."""
         self._write = write
@@ -68,6 +75,10 @@ class Conversation:
         number, self._turns = self._turns, self._turns + 1
         self._calls = []
         return number
+
+    async def is_turn_recorded(self) -> bool:
+        """Whether an earlier attempt recorded the present turn: only then a person may have decided about its calls."""
+        return await self.journal.is_recorded(f"/turns/{self._turns - 1}")
 
     def note_calls(self, calls: Sequence[tuple[str, str, Mapping[str, Json] | None]]) -> None:
         """The present turn called tools: with these ids, names and arguments (None: no JSON), in this order."""
@@ -85,7 +96,7 @@ class Conversation:
         return self._key_of(place)
 
     def _key_of(self, place: int) -> str:
-        return f"/turns/{self._turns - 1}/calls/{place}"
+        return key_of_call(self._turns - 1, place)
 
     def begin_text(self) -> None:
         """What is written from now on is of another turn."""

@@ -17,6 +17,7 @@ from stigmer_cli.runner.agent.contents import describe_request, dump_response, l
 from stigmer_cli.runner.agent.conversation import Conversation
 from stigmer_cli.runner.agent.history import with_follow_ups
 from stigmer_cli.runner.agent.played import PlayedModel
+from stigmer_cli.runner.agent.told import tell
 from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, canonical_json, describe_exchanges
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library_answer import text_of_event, usage_of
@@ -65,7 +66,8 @@ class JournaledModel(WrapperModel):
             nonlocal is_new
             is_new = True
             with conversation.budget.measured():
-                return await self._ask(messages, model_settings, model_request_parameters)
+                told = tell(messages, first_turn=-len(self._work.conversation), edited=conversation.edited)
+                return await self._ask(told, model_settings, model_request_parameters)
 
         try:
             response = load_response(

@@ -8,9 +8,13 @@ import pytest
 
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.waiting import AskedCallBody
+from stigmer_cli.domain.model_provider import OPENAI
 from stigmer_cli.domain.waiting import Verdict, WaitFor
+from stigmer_cli.runner.model.hosted import HostedModel
+from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.waits import Waits
 from tests.integration.runner.test_agent_loop import Agent, call
+from tests.support.model_endpoint import Endpoint
 
 FIRST, SECOND = "/turns/0/calls/0", "/turns/0/calls/1"
 
@@ -98,6 +102,35 @@ async def test_arguments_that_a_person_edited_are_performed_and_recorded(agent: 
         assert await agent.attempt(approve="always") == "Sent."
     assert agent.calls() == [("send", "a part")]
     assert json.loads(agent.journal.begun[FIRST])["arguments"] == {"text": "a part"}
+
+
+async def test_what_a_person_edited_counts_although_nobody_would_be_asked_any_more(agent: Agent) -> None:
+    agent.plays({"calls": [call("send", text="all of it")]}, {"text": "Sent."})
+    [one] = await asked(agent)
+    decide(agent, one, arguments='{"text":"a part"}')
+    for _ in range(2):
+        agent.journal.next_attempt()
+        assert await agent.attempt(approve="never") == "Sent."
+    assert agent.calls() == [("send", "a part")]
+
+
+async def test_a_model_is_told_of_what_a_person_edited_and_a_replay_compares_what_it_did_before(
+    agent: Agent, endpoint: Endpoint
+) -> None:
+    function = {"name": "send", "arguments": '{"text": "all of it"}'}
+    wanted: dict[str, object] = {"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": function}]}
+    endpoint.turns = [([wanted], "tool_calls"), ([{"content": "Sent."}], "stop")]
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key="k")
+    with pytest.raises(Waits) as caught:
+        await agent.attempt(approve="always", model=model)
+    decide(agent, caught.value.wait.calls[0], arguments='{"text":"a part"}')
+    agent.journal.next_attempt()
+    assert await agent.attempt(approve="always", model=model) == "Sent."
+    messages: Any = endpoint.asked[-1]["messages"]
+    assert messages[-1]["content"] == (
+        'A person changed the arguments of this call: it was performed with {"text":"a part"}\nsent a part'
+    )
+    assert "A person" not in agent.journal.begun["/turns/1"]
 
 
 @pytest.mark.slow

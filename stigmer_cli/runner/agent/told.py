@@ -1,0 +1,92 @@
+"""What a model is told of the results of calls beside what the loop keeps of them, which is what a replay compares."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pydantic_ai.messages import (
+    BinaryContent,
+    ModelMessage,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    ToolCallPart,
+    ToolReturnPart,
+)
+
+from stigmer_cli.runner.agent.conversation import key_of_call
+
+BEGINNINGS: Mapping[str, bytes] = {
+    "image/png": b"\x89PNG\r\n\x1a\n",
+    "image/jpeg": b"\xff\xd8\xff",
+    "image/gif": b"GIF8",
+}
+RIFF, WEBP = b"RIFF", b"WEBP"
+"""A file of WebP: the first, four bytes with its length, the second."""
+
+
+def tell(messages: Sequence[ModelMessage], *, first_turn: int, edited: Mapping[str, str]) -> list[ModelMessage]:
+    """`messages` for a request, of which the first answers turn `first_turn`; `edited` are arguments by steps.
+
+    Images are of a kind that models take, and are called what they are: a provider refuses the whole conversation for
+    another one, in each turn from then on. The model is told of arguments that a person has changed: else it makes the
+    call again that it had meant.
+    """
+    turn, told = first_turn, []
+    keys: dict[str, Iterator[str]] = {}
+    for message in messages:
+        if isinstance(message, ModelResponse):
+            keys = _keys_of(message, turn)
+            turn += 1
+            told.append(message)
+        else:
+            told.append(_tell_results(message, keys, edited))
+    return told
+
+
+def _keys_of(response: ModelResponse, turn: int) -> dict[str, Iterator[str]]:
+    """The steps of its calls by their ids, of which several may be the same."""
+    found: dict[str, list[str]] = {}
+    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+    for place, call in enumerate(calls):
+        found.setdefault(call.tool_call_id, []).append(key_of_call(turn, place))
+    return {id_: iter(keys) for id_, keys in found.items()}
+
+
+def _tell_results(
+    request: ModelRequest, keys: Mapping[str, Iterator[str]], edited: Mapping[str, str]
+) -> ModelRequest:
+    parts: list[ModelRequestPart] = []
+    for part in request.parts:
+        if isinstance(part, ToolReturnPart):
+            arguments = edited.get(next(keys.get(part.tool_call_id, iter(())), ""))
+            content = with_images_that_models_take(part.content)
+            parts.append(replace(part, content=_with_note(content, arguments) if arguments is not None else content))
+        else:
+            parts.append(part)
+    return replace(request, parts=parts)
+
+
+def _with_note(content: object, arguments: str) -> object:
+    note = f"A person changed the arguments of this call: it was performed with {arguments}"
+    if isinstance(content, str):
+        return f"{note}\n{content}"
+    return [note, *content] if isinstance(content, list) else [note, content]
+
+
+def with_images_that_models_take(content: object) -> object:
+    """`content` of a result, in which each image is one that every provider takes, or else a text about it."""
+    if isinstance(content, list):
+        return [with_images_that_models_take(one) for one in content]
+    if not isinstance(content, BinaryContent) or not content.is_image:
+        return content
+    kind = _find_kind(content.data)
+    if kind is None:
+        return f"(an image of the type {content.media_type}, {len(content.data):,} bytes, which models do not take)"
+    return content if kind == content.media_type else BinaryContent(data=content.data, media_type=kind)
+
+
+def _find_kind(data: bytes) -> str | None:
+    """What the image is, whatever it is called; None for one that not every provider takes."""
+    if data.startswith(RIFF) and data[8:12] == WEBP:
+        return "image/webp"
+    return next((kind for kind, beginning in BEGINNINGS.items() if data.startswith(beginning)), None)

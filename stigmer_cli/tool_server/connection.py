@@ -100,6 +100,8 @@ class ToolServer:
         self._wait_s = 0.0
         """How long it asked to wait then."""
         self._heard_s: float | None = None
+        self.list_changes = 0
+        """How often the server has said that its list of tools has changed."""
         self._mode = LEGACY if body.mcp.url is None else AUTO
         """Of programs, many end at a request before `initialize`, or say nothing to it."""
         self._given = SecretValues()
@@ -304,7 +306,7 @@ class ToolServer:
             note_refusal=self._note_refusal,
         )
         try:
-            async with Client(transport, cache=None, mode=self._mode) as client:
+            async with Client(transport, cache=None, mode=self._mode, message_handler=self._take) as client:
                 ready.set_result(client)
                 await leave.wait()
         except Exception as error:  # noqa: BLE001 - whoever asks is told; the end of a connection is nobody's failure
@@ -325,6 +327,11 @@ class ToolServer:
         if not done:
             owner.cancel()
             await asyncio.wait([owner])
+
+    async def _take(self, message: object) -> None:
+        from mcp_types import ToolListChangedNotification  # noqa: PLC0415 - loaded with the client
+
+        self.list_changes += isinstance(message, ToolListChangedNotification)
 
     def _hear(self, line: str | None) -> None:
         if line is None:

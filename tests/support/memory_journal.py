@@ -51,6 +51,9 @@ class MemoryJournal:
     async def is_recorded(self, key: str) -> bool:
         return key in self.steps
 
+    async def find(self, key: str) -> Json:
+        return self.steps[key][1] if key in self.steps else None
+
     async def read_decisions(self) -> Mapping[str, DecisionBody]:
         return self.decisions
 

@@ -56,6 +56,9 @@ MORE = (
 )
 
 
+late: list[str] = []
+
+
 def send(message: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
     sys.stdout.flush()
@@ -79,7 +82,7 @@ def listed(cursor: str | None) -> dict[str, Any]:
         return {"tools": [tool(f"tool_{number}") for number in range(first, first + 100)], **more}
     if "same-page" in HABITS:
         return {"tools": [tool("echo")], "nextCursor": "again"}
-    tools = [tool(name) for name in (*NAMES, *MORE)]
+    tools = [tool(name) for name in (*NAMES, *MORE, *late)]
     if "bad-tool" in HABITS:
         tools.append({"name": "bad", "inputSchema": "none"})
         tools.append({"name": "string", "inputSchema": {"type": "string"}})
@@ -111,6 +114,7 @@ def asks_back(_params: dict[str, Any]) -> dict[str, Any]:
 
 
 def changes_list(_params: dict[str, Any]) -> dict[str, Any]:
+    late.append("late")
     send({"method": "notifications/tools/list_changed"})
     send({"method": "notifications/made/up", "params": {"x": 1}})
     send({"method": "notifications/message", "params": {"level": "info", "data": "hi"}})

@@ -1,12 +1,13 @@
 """The tools of the loop: each call is a step of the journal."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import structlog
 from pydantic_ai.exceptions import ToolFailed
+from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
@@ -15,9 +16,17 @@ from pydantic_ai.toolsets.external import TOOL_SCHEMA_VALIDATOR
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.domain.step import Effect, StepKind, idempotency_key
 from stigmer_cli.runner.agent.approvals import Approvals, describe_denial, is_denied
-from stigmer_cli.runner.agent.contents import describe_failure, is_error, name_for_models, read_answer
-from stigmer_cli.runner.agent.conversation import Conversation
+from stigmer_cli.runner.agent.contents import (
+    describe_failure,
+    is_error,
+    load_response,
+    name_for_models,
+    read_answer,
+    read_arguments,
+)
+from stigmer_cli.runner.agent.conversation import Conversation, key_of_call, key_of_turn
 from stigmer_cli.runner.journal import Json, StepCall, StepFailed, canonical_json
+from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.tool_server.connection import ToolServer
 from stigmer_cli.tool_server.result import Tool, ToolServerAway
 
@@ -36,13 +45,39 @@ class OfferedTool:
     server: ToolServer
 
 
+class ToolOffer:
+    """The tools of an agent's servers, listed again once one of these says that its list has changed."""
+
+    def __init__(self, servers: Sequence[ToolServer], model: Model) -> None:
+        self._servers = servers
+        self._model = model
+        self._tools: Mapping[str, OfferedTool] | None = None
+        self._changes = 0
+
+    async def read(self) -> Mapping[str, OfferedTool]:
+        """Those that `model` can be told of, by what models call them; the same object until something has changed.
+
+        Raises ToolServerAway, and ModelFailed where two would have the same name.
+        """
+        changes = sum(server.list_changes for server in self._servers)
+        if self._tools is None or changes != self._changes:
+            listed = [(server, await server.list_tools()) for server in self._servers]
+            try:
+                self._tools = leave_out_undescribed(offer_tools(listed), self._model)
+            except ValueError as error:
+                raise ModelFailed(str(error)) from error
+            self._changes = changes
+        return self._tools
+
+
 class JournaledTools(AbstractToolset[None]):
     """Calls a tool once for each call that is not recorded, and takes the results of the others from the journal."""
 
-    def __init__(self, tools: Mapping[str, OfferedTool], conversation: Conversation, *, execution: str) -> None:
-        self._tools = tools
+    def __init__(self, offer: ToolOffer, conversation: Conversation, *, execution: str) -> None:
+        self._offer = offer
+        self._tools: Mapping[str, OfferedTool] = {}
         self._conversation = conversation
-        self._approvals = Approvals({name: offered.tool for name, offered in tools.items()}, conversation)
+        self._approvals = Approvals({}, conversation)
         self._execution = execution
         self._refusals: dict[ToolServer, int] = {}
         """How many calls of the effect `once` each server has refused in a row."""
@@ -56,12 +91,27 @@ class JournaledTools(AbstractToolset[None]):
         """All of them. A tool whose effect is `once` is called alone, in the order of the model.
 
         A tool that its server or its agent has no more stands among them as long as calls of it are recorded, because
-        pydantic-ai would answer these itself otherwise, and not with what they returned.
+        pydantic-ai would answer these itself otherwise, and not with what they returned. One that was not there when a
+        recorded turn called it is not there for that turn: nothing is performed that late. Raises what the offer does.
         """
-        recorded = await self._conversation.journal.list_recorded_tools()
-        self._conversation.withdrawn = {name_for_models(name) for name in recorded} - self._tools.keys()
-        gone = {name: self._define(_withdraw(name), name) for name in self._conversation.withdrawn}
-        return {name: self._define(offered.tool, name) for name, offered in self._tools.items()} | gone
+        conversation = self._conversation
+        try:
+            await self._read_offer()
+        except Exception as error:
+            conversation.end = conversation.end or error
+            raise
+        recorded = await conversation.journal.list_recorded_tools()
+        conversation.withdrawn = {name_for_models(name) for name in recorded} - self._tools.keys()
+        there = {name: offered.tool for name, offered in self._tools.items()}
+        gone = {name: _withdraw(name) for name in conversation.withdrawn}
+        unknown = await _find_unknown(conversation)
+        return {name: self._define(tool, name) for name, tool in (there | gone).items() if name not in unknown}
+
+    async def _read_offer(self) -> None:
+        tools = await self._offer.read()
+        if tools is not self._tools:
+            self._tools = tools
+            self._approvals = Approvals({name: offered.tool for name, offered in tools.items()}, self._conversation)
 
     async def call_tool(
         self,
@@ -152,6 +202,24 @@ class JournaledTools(AbstractToolset[None]):
         return ToolsetTool(
             toolset=self, tool_def=_describe(tool, name), max_retries=TRIES_MAX, args_validator=TOOL_SCHEMA_VALIDATOR
         )
+
+
+async def _find_unknown(conversation: Conversation) -> Collection[str]:
+    """What the next turn calls, and was told that it is no tool, if that is recorded with the turn after it."""
+    turn, journal = conversation.next_turn, conversation.journal
+    if not await journal.is_recorded(key_of_turn(turn + 1)):
+        return ()
+    recorded = await journal.find(key_of_turn(turn))
+    if recorded is None:
+        return ()
+    response = load_response(recorded)
+    called, answered = set[str](), set[str]()
+    for place, call in enumerate(part for part in response.parts if isinstance(part, ToolCallPart)):
+        if read_arguments(call) is not None:  # else it was told that they are no JSON, and nothing is recorded
+            called.add(call.tool_name)
+        if await journal.is_recorded(key_of_call(turn, place)):
+            answered.add(call.tool_name)
+    return called - answered
 
 
 def _describe(tool: Tool, name: str) -> ToolDefinition:

@@ -13,12 +13,13 @@ from pydantic_ai.messages import (
     ModelRequestPart,
     ModelResponse,
     TextPart,
+    ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
 )
 from pydantic_core import to_jsonable_python
 
-from stigmer_cli.runner.journal import Json
+from stigmer_cli.runner.journal import Json, canonical_json
 
 NAME_MAX = 64
 
@@ -45,6 +46,16 @@ def load_response(recorded: Json) -> ModelResponse:
 def text_of(response: ModelResponse) -> str:
     """All that the model said in its answer."""
     return "".join(part.content for part in response.parts if isinstance(part, TextPart))
+
+
+def read_arguments(call: ToolCallPart) -> Mapping[str, Json] | None:
+    """The arguments; None where they are no JSON object: then nothing is called, and the model is told so."""
+    try:
+        arguments: Mapping[str, Json] = call.args_as_dict(raise_if_invalid=True)
+        canonical_json(arguments)  # pydantic-ai takes NaN, which nobody can be asked about
+    except (ValueError, TypeError, AssertionError):
+        return None
+    return arguments
 
 
 def describe_request(request: ModelRequest, instructions: str) -> Mapping[str, Json]:

@@ -23,6 +23,9 @@ class StepJournal(Protocol):
     async def is_recorded(self, key: str) -> bool:
         """Whether an earlier attempt recorded the step with this key."""
 
+    async def find(self, key: str) -> Json:
+        """The recorded result of a step that did not fail; None where it is not recorded."""
+
     async def read_decisions(self) -> Mapping[str, DecisionBody]:
         """What persons decided about calls, by the key of the step."""
 
@@ -39,9 +42,14 @@ class AskedFor:
     arguments: Mapping[str, Json]
 
 
+def key_of_turn(turn: int) -> str:
+    """The key of the step that is this turn, from 0."""
+    return f"/turns/{turn}"
+
+
 def key_of_call(turn: int, place: int) -> str:
     """The key of the call at `place` among those of turn `turn`, both from 0."""
-    return f"/turns/{turn}/calls/{place}"
+    return f"{key_of_turn(turn)}/calls/{place}"
 
 
 class Conversation:
@@ -70,6 +78,11 @@ class Conversation:
         self.asked_for: Sequence[AskedFor] = ()
         """The calls of the present turn whose arguments are JSON, in the order of the model."""
 
+    @property
+    def next_turn(self) -> int:
+        """The number of the turn that begins next, from 0."""
+        return self._turns
+
     def begin_turn(self) -> int:
         """The number of the next turn, from 0."""
         number, self._turns = self._turns, self._turns + 1
@@ -78,7 +91,7 @@ class Conversation:
 
     async def is_turn_recorded(self) -> bool:
         """Whether an earlier attempt recorded the present turn: only then a person may have decided about its calls."""
-        return await self.journal.is_recorded(f"/turns/{self._turns - 1}")
+        return await self.journal.is_recorded(key_of_turn(self._turns - 1))
 
     def note_calls(self, calls: Sequence[tuple[str, str, Mapping[str, Json] | None]]) -> None:
         """The present turn called tools: with these ids, names and arguments (None: no JSON), in this order."""

@@ -20,7 +20,7 @@ from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.budget import Budget
 from stigmer_cli.runner.agent.calls import TRIES_MAX as TOOL_TRIES_MAX
-from stigmer_cli.runner.agent.calls import JournaledTools, leave_out_undescribed, offer_tools
+from stigmer_cli.runner.agent.calls import JournaledTools, ToolOffer
 from stigmer_cli.runner.agent.conversation import Conversation, StepJournal
 from stigmer_cli.runner.agent.history import history_of
 from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput
@@ -75,21 +75,18 @@ class AgentLoop:
                 await stack.enter_async_context(ToolServer(body, self.settings, hear, clock=self.clock))
                 for body in bodies
             ]
-            try:
-                offered = offer_tools([(server, await server.list_tools()) for server in servers])
-            except ValueError as error:
-                raise ModelFailed(str(error)) from error
             source = await _open_model(model, work)
             wrapped = source if isinstance(source, PlayedModel) else await source.library_model()
             if conversation.budget.is_in_money and isinstance(source, HostedModel):
                 source.check_price(wrapped)
-            offered = leave_out_undescribed(offered, wrapped)
+            offer = ToolOffer(servers, wrapped)
+            await offer.read()  # no model is asked while a server is away
             output = StructuredOutput(spec.output) if spec.output is not None else None
             instructions = [work.instructions, output.instructions if output else ""]
             agent = Agent(
                 JournaledModel(wrapped, source, conversation, work),
                 instructions="\n\n".join(filter(None, instructions)) or None,
-                toolsets=[JournaledTools(offered, conversation, execution=execution)],
+                toolsets=[JournaledTools(offer, conversation, execution=execution)],
                 retries=AgentRetries(tools=TOOL_TRIES_MAX, output=TRIES_AGAIN_MAX),
                 output_type=str,
                 model_settings=settings_for(wrapped),

@@ -1,6 +1,6 @@
 """The model of the loop: each request is a step of the journal, and its text is shown as it comes."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import cast
@@ -13,12 +13,18 @@ from pydantic_ai.settings import ModelSettings
 from stigmer_cli.api.reports import Work
 from stigmer_cli.api.usage import UsageBody, usage_body
 from stigmer_cli.domain.step import Effect, StepKind
-from stigmer_cli.runner.agent.contents import describe_request, dump_response, load_response, text_of
-from stigmer_cli.runner.agent.conversation import Conversation
+from stigmer_cli.runner.agent.contents import (
+    describe_request,
+    dump_response,
+    load_response,
+    read_arguments,
+    text_of,
+)
+from stigmer_cli.runner.agent.conversation import Conversation, key_of_turn
 from stigmer_cli.runner.agent.history import with_follow_ups
 from stigmer_cli.runner.agent.played import PlayedModel
 from stigmer_cli.runner.agent.told import tell
-from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, canonical_json, describe_exchanges
+from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, describe_exchanges
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library_answer import text_of_event, usage_of
 from stigmer_cli.runner.model.seam import ModelFailed
@@ -54,7 +60,7 @@ class JournaledModel(WrapperModel):
         messages = with_follow_ups(messages, self._work)
         asked = cast("ModelRequest", messages[-1])
         step = StepCall(
-            key=f"/turns/{number}",
+            key=key_of_turn(number),
             kind=StepKind.TURN,
             name=self._name,
             effect=Effect.NONE,
@@ -81,7 +87,7 @@ class JournaledModel(WrapperModel):
             conversation.begin_text()
             conversation.write(text)
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
-        conversation.note_calls([(call.tool_call_id, call.tool_name, _arguments_of(call)) for call in calls])
+        conversation.note_calls([(call.tool_call_id, call.tool_name, read_arguments(call)) for call in calls])
         return response
 
     def _describe(self, asked: ModelRequest, number: int) -> Json:
@@ -132,13 +138,3 @@ class JournaledModel(WrapperModel):
     def _count(self) -> UsageBody | None:
         usage = usage_of(self._stream.get(), self._name) if self._stream is not None else None
         return usage_body(usage) if usage else None
-
-
-def _arguments_of(call: ToolCallPart) -> Mapping[str, Json] | None:
-    """The arguments; None where they are no JSON object: then nothing is called, and the model is told so."""
-    try:
-        arguments: Mapping[str, Json] = call.args_as_dict(raise_if_invalid=True)
-        canonical_json(arguments)  # pydantic-ai takes NaN, which nobody can be asked about
-    except (ValueError, TypeError, AssertionError):
-        return None
-    return arguments

@@ -184,6 +184,29 @@ async def test_recorded_calls_of_a_tool_that_is_gone_are_replayed_and_the_model_
     assert agent.journal.steps["/turns/1/calls/1"] == ("FAILED", "there is no tool send any more")
 
 
+async def test_a_tool_that_was_not_there_for_a_recorded_turn_is_not_called_by_its_replay(agent: Agent) -> None:
+    agent.plays({"calls": [call("send", text="1")]}, {"calls": [call("read", name="a")]}, {"fail": "stopped"})
+    with pytest.raises(ModelFailed, match="stopped"):
+        await agent.attempt(allow=["read"])
+    del agent.journal.steps["/turns/2"]
+    agent.journal.next_attempt()
+    agent.plays({"text": "never"}, {"text": "never"}, {"calls": [call("send", text="2")]}, {"text": "The end."})
+    assert await agent.attempt(allow=["read", "send"]) == "The end."
+    assert agent.calls() == [("read", "a"), ("send", "2")]
+
+
+async def test_a_tool_that_its_server_adds_later_can_be_called_from_then_on(agent: Agent) -> None:
+    agent.plays({"calls": [call("changes_list")]}, {"calls": [call("late")]}, {"text": "Done."})
+    server = {"command": [sys.executable, str(ODD)]}
+    assert await agent.attempt(mcp=server) == "Done."
+    state, recorded = agent.journal.steps["/turns/1/calls/0"]
+    assert isinstance(recorded, dict)
+    assert (state, recorded["content"]) == ("DONE", [{"type": "text", "text": "this is late"}])
+    agent.journal.next_attempt()
+    assert await agent.attempt(mcp=server) == "Done."
+    assert agent.journal.performed == []
+
+
 async def test_a_tool_with_a_name_that_models_do_not_take_has_another_for_them(agent: Agent) -> None:
     agent.plays({"calls": [call("a.b/c"), call("a_b_c")]}, {"text": "Done."})
     assert await agent.attempt(mcp={"command": [sys.executable, str(ODD)]}) == "Done."

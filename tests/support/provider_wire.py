@@ -136,7 +136,7 @@ class _Route(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         stub = self.stub
         stub.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        stub.keys.append(next(value for name in KEY_HEADERS if (value := self.headers[name])))
+        stub.keys.append(next((value for name in KEY_HEADERS if (value := self.headers[name])), ""))
         self.send_response(stub.status)
         self.send_header("Content-Type", "application/json" if stub.is_error else "text/event-stream")
         for header, value in stub.headers.items():

@@ -111,6 +111,9 @@ class ModelLibrary:
         return found
 
 
+KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key", "authorization")
+SENT_TO = "stigmer.sent_to"
+
 IGNORED = {"HuggingFaceProvider": frozenset({"http_client"})}
 """Parameters that a provider's class has, and refuses to be given."""
 
@@ -137,12 +140,22 @@ class _HttpClients:
             import httpx  # noqa: PLC0415 - loaded before
 
             return httpx.AsyncClient(
-                proxy=proxy, trust_env=False, verify=_trusted(), timeout=self._silent_s, follow_redirects=True
+                proxy=proxy,
+                trust_env=False,
+                verify=_trusted(),
+                timeout=self._silent_s,
+                follow_redirects=True,
+                event_hooks={"request": [_withhold_keys]},
             )
         import httpx2  # noqa: PLC0415 - loaded before
 
         return httpx2.AsyncClient(
-            proxy=proxy, trust_env=False, verify=_trusted(), timeout=self._silent_s, follow_redirects=True
+            proxy=proxy,
+            trust_env=False,
+            verify=_trusted(),
+            timeout=self._silent_s,
+            follow_redirects=True,
+            event_hooks={"request": [_withhold_keys]},
         )
 
     async def close(self) -> None:
@@ -150,6 +163,15 @@ class _HttpClients:
         for client in self._made.values():
             await client.aclose()
         self._made.clear()
+
+
+async def _withhold_keys(request: "httpx2.Request | httpx.Request") -> None:
+    """Take keys out of a request that a redirect sends elsewhere; the libraries withhold the usual header only."""
+    here = (request.url.scheme, request.url.host, request.url.port)
+    first = request.extensions.setdefault(SENT_TO, here)  # a redirected request has the extensions of the first one
+    if here not in (first, ("https", first[1], None)):
+        for name in KEY_HEADERS:
+            request.headers.pop(name, None)
 
 
 def settings_for(model: "Model") -> "ModelSettings":

@@ -64,6 +64,14 @@ async def test_an_answer_streams_and_is_counted(stub: Stub, home: Home) -> None:
     assert "Be brief." in str(stub.asked)
 
 
+async def test_a_key_is_not_sent_on_by_a_redirect_to_another_place(stub: Stub, home: Home) -> None:
+    with provider_stub(stub.wire.name) as other:
+        stub.status, stub.headers = 307, {"Location": f"{other.url}/moved"}
+        assert "Hello" in "".join(map(str, await answer(stub, home)))
+    assert [key.removeprefix("Bearer ") for key in stub.keys] == [KEY]
+    assert other.keys == [""]
+
+
 STATUS = {
     400: (ModelFailed, "answered 400 Bad Request: bad [redacted] thing"),
     401: (ModelFailed, "refuses the key (status 401) that the runner was started with: check"),

@@ -23,7 +23,7 @@ from stigmer_cli.runner.agent.calls import TRIES_MAX as TOOL_TRIES_MAX
 from stigmer_cli.runner.agent.calls import JournaledTools, ToolOffer
 from stigmer_cli.runner.agent.conversation import Conversation, StepJournal
 from stigmer_cli.runner.agent.history import history_of
-from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput
+from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput, describe_misfit
 from stigmer_cli.runner.agent.played import PlayedModel, play_echo, play_script
 from stigmer_cli.runner.agent.turns import JournaledModel
 from stigmer_cli.runner.journal import StepFailed
@@ -84,7 +84,7 @@ class AgentLoop:
             output = StructuredOutput(spec.output) if spec.output is not None else None
             instructions = [work.instructions, output.instructions if output else ""]
             agent = Agent(
-                JournaledModel(wrapped, source, conversation, work),
+                JournaledModel(wrapped, source, conversation, work, output),
                 instructions="\n\n".join(filter(None, instructions)) or None,
                 toolsets=[JournaledTools(offer, conversation, execution=execution)],
                 retries=AgentRetries(tools=TOOL_TRIES_MAX, output=TRIES_AGAIN_MAX),
@@ -99,7 +99,7 @@ class AgentLoop:
                 )
             except UnexpectedModelBehavior as error:
                 if conversation.end is None and output is not None and output.problem:
-                    raise ModelFailed(f"the answer does not fit spec.output: {output.problem}") from error
+                    raise ModelFailed(describe_misfit(output.problem)) from error
                 raise
             return result.output
 

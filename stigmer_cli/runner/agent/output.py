@@ -19,6 +19,7 @@ class StructuredOutput:
 
     def __init__(self, schema: Mapping[str, object]) -> None:
         self._schema = schema
+        self._misfits = 0
         self.problem = ""
 
     @property
@@ -29,15 +30,28 @@ class StructuredOutput:
 
     def check(self, answer: str) -> str:
         """The answer as plain JSON. Raises ModelRetry, which has the model asked again, where it does not fit."""
+        value, self.problem = self._read(answer)
+        if not self.problem:
+            return json.dumps(value, ensure_ascii=False)
+        self._misfits += 1
+        raise ModelRetry(f"The answer does not fit the schema: {self.problem}")
+
+    def find_last_problem(self, answer: str) -> str:
+        """Why `answer` does not fit, if the model is not asked for another one; else empty."""
+        return self._read(answer)[1] if self._misfits >= TRIES_AGAIN_MAX else ""
+
+    def _read(self, answer: str) -> tuple[object, str]:
+        """The value, and why it does not fit; empty where it does."""
         try:
             value = read_json(_without_fence(answer))
         except ValueError as error:
-            self.problem = f"it is no JSON ({error})"
-        else:
-            self.problem = find_misfit(value, self._schema)
-            if not self.problem:
-                return json.dumps(value, ensure_ascii=False)
-        raise ModelRetry(f"The answer does not fit the schema: {self.problem}")
+            return None, f"it is no JSON ({error})"
+        return value, find_misfit(value, self._schema)
+
+
+def describe_misfit(problem: str) -> str:
+    """Why the execution fails, as a sentence."""
+    return f"the answer does not fit spec.output: {problem}"
 
 
 def _without_fence(answer: str) -> str:

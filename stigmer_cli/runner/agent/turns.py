@@ -22,6 +22,7 @@ from stigmer_cli.runner.agent.contents import (
 )
 from stigmer_cli.runner.agent.conversation import Conversation, key_of_turn
 from stigmer_cli.runner.agent.history import with_follow_ups
+from stigmer_cli.runner.agent.output import StructuredOutput, describe_misfit
 from stigmer_cli.runner.agent.played import PlayedModel
 from stigmer_cli.runner.agent.told import tell
 from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, describe_exchanges
@@ -39,12 +40,14 @@ class JournaledModel(WrapperModel):
         source: HostedModel | PlayedModel,
         conversation: Conversation,
         work: Work,
+        output: StructuredOutput | None = None,
     ) -> None:
-        """`source` knows what its errors mean."""
+        """`source` knows what its errors mean, `output` which answers fit."""
         super().__init__(wrapped)
         self._source = source
         self._conversation = conversation
         self._work = work
+        self._output = output
         self._name = work.model
         self._stream: StreamedResponse | None = None
 
@@ -108,10 +111,18 @@ class JournaledModel(WrapperModel):
                 await self._show(stream)
                 response = stream.get()
             self._source.check_answer(response)
+            self._check_last(response)
         self._conversation.is_answering = False
         usage = self._count()
         self._conversation.budget.count(usage)
         return Performed(result=dump_response(response), usage=usage)
+
+    def _check_last(self, response: ModelResponse) -> None:
+        """Fail the turn whose answer ends the execution, so that the model is asked for another one if it is resumed."""
+        if self._output is None or any(isinstance(part, ToolCallPart) for part in response.parts):
+            return
+        if problem := self._output.find_last_problem(text_of(response)):
+            raise ModelFailed(describe_misfit(problem))
 
     async def _show(self, stream: StreamedResponse) -> None:
         conversation, silence = self._conversation, self._source.silence

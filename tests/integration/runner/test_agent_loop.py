@@ -413,6 +413,18 @@ async def test_an_answer_that_never_fits_fails_with_the_path(agent: Agent) -> No
     with pytest.raises(ModelFailed) as caught:
         await agent.attempt(spec={"output": SCHEMA})
     assert caught.value.message == "the answer does not fit spec.output: at $.n: 'four' is not of type 'integer'"
+    assert [agent.journal.steps[f"/turns/{turn}"][0] for turn in range(3)] == ["DONE", "DONE", "FAILED"]
+
+
+async def test_a_model_whose_answers_did_not_fit_is_asked_again_where_the_execution_is_resumed(agent: Agent) -> None:
+    agent.plays(*[{"text": '{"n": "four"}'}] * 3)
+    with pytest.raises(ModelFailed):
+        await agent.attempt(spec={"output": SCHEMA})
+    del agent.journal.steps["/turns/2"]  # a resume forgets the turn that failed it
+    agent.journal.next_attempt()
+    agent.plays(*[{"text": "never"}] * 2, {"text": '{"n": 4}'})
+    assert await agent.attempt(spec={"output": SCHEMA}) == '{"n": 4}'
+    assert agent.journal.performed == ["/turns/2"]
 
 
 async def test_a_schema_fetches_nothing(agent: Agent) -> None:

@@ -42,7 +42,7 @@ def read_value(stream: BinaryIO) -> str:
     """All of `stream` without one end of line at its end; raises RequestError for what is too long or not UTF-8."""
     data = stream.read(VALUE_BYTES_MAX + 3)
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # some editors and shells begin a text with a mark
     except UnicodeDecodeError:
         raise RequestError(
             f"standard input is not text in UTF-8 of at most {VALUE_BYTES_MAX // 1024} KiB", hint=HELP

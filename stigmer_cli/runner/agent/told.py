@@ -1,5 +1,7 @@
 """What a model is told of the results of calls beside what the loop keeps of them, which is what a replay compares."""
 
+import base64
+import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -59,7 +61,7 @@ def _tell_results(
     for part in request.parts:
         if isinstance(part, ToolReturnPart):
             arguments = edited.get(next(keys.get(part.tool_call_id, iter(())), ""))
-            content = with_images_that_models_take(part.content)
+            content = with_readable_files(part.content)
             parts.append(replace(part, content=_with_note(content, arguments) if arguments is not None else content))
         else:
             parts.append(part)
@@ -73,16 +75,34 @@ def _with_note(content: object, arguments: str) -> object:
     return [note, *content] if isinstance(content, list) else [note, content]
 
 
-def with_images_that_models_take(content: object) -> object:
-    """`content` of a result, in which each image is one that every provider takes, or else a text about it."""
-    if isinstance(content, list):
-        return [with_images_that_models_take(one) for one in content]
-    if not isinstance(content, BinaryContent) or not content.is_image:
-        return content
-    kind = _find_kind(content.data)
-    if kind is None:
-        return f"(an image of the type {content.media_type}, {len(content.data):,} bytes, which models do not take)"
-    return content if kind == content.media_type else BinaryContent(data=content.data, media_type=kind)
+def with_readable_files(content: object) -> object:
+    """`content` of a result, in which each file is an image that every provider takes, its text, or a text about it."""
+    match content:
+        case list():
+            return [with_readable_files(one) for one in content]
+        case BinaryContent() if content.is_image:
+            return _show_file(content.data, content.media_type)
+        case {"type": "resource", "resource": {"blob": str(blob), **about}}:
+            return _show_file(_decode(blob), str(about.get("mimeType")))
+        case _:
+            return content
+
+
+def _show_file(data: bytes, said: str) -> BinaryContent | str:
+    if (kind := _find_kind(data)) is not None:
+        return BinaryContent(data=data, media_type=kind)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = ""
+    return text or f"(a file of the type {said}, {len(data):,} bytes, which models do not take)"
+
+
+def _decode(blob: str) -> bytes:
+    try:
+        return base64.b64decode(blob)
+    except binascii.Error:
+        return b""
 
 
 def _find_kind(data: bytes) -> str | None:

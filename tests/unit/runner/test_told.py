@@ -1,10 +1,12 @@
 """What a model is told of the results of calls."""
 
+import base64
+
 import pytest
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
 
 from stigmer_cli.runner.agent.contents import describe_failure
-from stigmer_cli.runner.agent.told import tell, with_images_that_models_take
+from stigmer_cli.runner.agent.told import tell, with_readable_files
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 JPEG = b"\xff\xd8\xff\xe0 and so on"
@@ -21,20 +23,38 @@ JPEG = b"\xff\xd8\xff\xe0 and so on"
 )
 def test_an_image_is_called_what_it_is(data: bytes, said: str, kind: str) -> None:
     image = BinaryContent(data=data, media_type=said)
-    assert with_images_that_models_take(["text", image]) == ["text", BinaryContent(data=data, media_type=kind)]
+    assert with_readable_files(["text", image]) == ["text", BinaryContent(data=data, media_type=kind)]
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"<svg/>", "image/svg+xml"), (b"", "image/png"), (b"RIFF\x00\x00\x00\x00AVI ", "image/webp")]
+    ("data", "said"), [(b"\x00\xff", "image/x-icon"), (b"", "image/png"), (b"RIFF\xff\x00\x00\x00AVI ", "image/webp")]
 )
 def test_of_an_image_that_models_do_not_take_they_are_told(data: bytes, said: str) -> None:
-    words = f"(an image of the type {said}, {len(data)} bytes, which models do not take)"
-    assert with_images_that_models_take(BinaryContent(data=data, media_type=said)) == words
+    words = f"(a file of the type {said}, {len(data)} bytes, which models do not take)"
+    assert with_readable_files(BinaryContent(data=data, media_type=said)) == words
+
+
+def test_an_image_that_is_text_is_told_as_text() -> None:
+    assert with_readable_files(BinaryContent(data=b"<svg/>", media_type="image/svg+xml")) == "<svg/>"
+
+
+def test_a_file_in_a_result_is_an_image_or_is_told_of_and_never_base64() -> None:
+    def file(data: bytes, **about: str) -> dict[str, object]:
+        blob = base64.b64encode(data).decode()
+        return {"type": "resource", "resource": {"uri": "file:///a", "blob": blob, **about}}
+
+    assert with_readable_files([file(PNG), file(b"nonce"), file(b"PK\xff\x04", mimeType="application/zip")]) == [
+        BinaryContent(data=PNG, media_type="image/png"),
+        "nonce",
+        "(a file of the type application/zip, 4 bytes, which models do not take)",
+    ]
+    broken = {"type": "resource", "resource": {"blob": "x", "mimeType": "image/png"}}
+    assert with_readable_files(broken) == "(a file of the type image/png, 0 bytes, which models do not take)"
 
 
 def test_what_is_no_image_stays_as_it_is() -> None:
     sound = BinaryContent(data=b"x", media_type="audio/wav")
-    assert with_images_that_models_take([sound, {"image": 1}, "text"]) == [sound, {"image": 1}, "text"]
+    assert with_readable_files([sound, {"image": 1}, "text"]) == [sound, {"image": 1}, "text"]
 
 
 def conversation() -> list[ModelMessage]:

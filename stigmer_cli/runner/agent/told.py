@@ -1,9 +1,9 @@
 """What a model is told of the results of calls beside what the loop keeps of them, which is what a replay compares."""
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 from pydantic_ai.messages import (
     BinaryContent,
@@ -12,6 +12,7 @@ from pydantic_ai.messages import (
     ModelRequestPart,
     ModelResponse,
     ToolCallPart,
+    ToolReturnContent,
     ToolReturnPart,
 )
 
@@ -54,15 +55,14 @@ def _keys_of(response: ModelResponse, turn: int) -> dict[str, Iterator[str]]:
     return {id_: iter(keys) for id_, keys in found.items()}
 
 
-def _tell_results(
-    request: ModelRequest, keys: Mapping[str, Iterator[str]], edited: Mapping[str, str]
-) -> ModelRequest:
+def _tell_results(request: ModelRequest, keys: Mapping[str, Iterator[str]], edited: Mapping[str, str]) -> ModelRequest:
     parts: list[ModelRequestPart] = []
     for part in request.parts:
         if isinstance(part, ToolReturnPart):
-            arguments = edited.get(next(keys.get(part.tool_call_id, iter(())), ""))
+            step = next(keys[part.tool_call_id], "") if part.tool_call_id in keys else ""
             content = with_readable_files(part.content)
-            parts.append(replace(part, content=_with_note(content, arguments) if arguments is not None else content))
+            told = _with_note(content, edited[step]) if step in edited else content
+            parts.append(replace(part, content=cast("ToolReturnContent", told)))
         else:
             parts.append(part)
     return replace(request, parts=parts)
@@ -101,7 +101,7 @@ def _show_file(data: bytes, said: str) -> BinaryContent | str:
 def _decode(blob: str) -> bytes:
     try:
         return base64.b64decode(blob)
-    except binascii.Error:
+    except ValueError:
         return b""
 
 

@@ -68,7 +68,7 @@ class Conversation:
         self.withdrawn: Collection[str] = ()
         """Tools of which calls are recorded, and which are not there any more: the model is not told of them."""
         self.edited: dict[str, str] = {}
-        """The arguments, as JSON, that a person has given calls instead of those of the model, by the key of the step."""
+        """The arguments, as JSON, that a person has given calls in place of the model's, by the key of the step."""
         self.end: Exception | None = None
         """What has ended the loop from within; pydantic-ai may wrap it, or cancel what runs beside it."""
         self._write = write

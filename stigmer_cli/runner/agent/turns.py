@@ -118,7 +118,7 @@ class JournaledModel(WrapperModel):
         return Performed(result=dump_response(response), usage=usage)
 
     def _check_last(self, response: ModelResponse) -> None:
-        """Fail the turn whose answer ends the execution, so that the model is asked for another one if it is resumed."""
+        """Fail the turn whose answer ends the execution, so that the model is asked for another one on a resume."""
         if self._output is None or any(isinstance(part, ToolCallPart) for part in response.parts):
             return
         if problem := self._output.find_last_problem(text_of(response)):

@@ -62,7 +62,8 @@ def conversation() -> list[ModelMessage]:
     calls = ModelResponse(parts=[ToolCallPart(tool_name="t", args={}, tool_call_id="c") for _ in range(2)])
     results = [ToolReturnPart(tool_name="t", content=str(place), tool_call_id="c") for place in range(2)]
     asked = ModelRequest.user_text_prompt("go")
-    return [asked, ModelResponse(parts=[]), asked, calls, ModelRequest(parts=results), calls, ModelRequest(parts=results)]
+    answered = ModelRequest(parts=results)
+    return [asked, ModelResponse(parts=[]), asked, calls, answered, calls, answered]
 
 
 def test_only_the_call_whose_arguments_a_person_changed_is_told_of() -> None:

@@ -158,9 +158,11 @@ def answer(message: dict[str, Any]) -> None:
     if "garbage" in HABITS:
         sys.stdout.write("INFO starting, please wait\n\x00\xff\n{not json}\n")
         sys.stderr.write("y" * 300_000)
-    if "modern-only" in HABITS:
-        answer_as_of_2026(id_, method, params)
-    elif method == "initialize":
+    (answer_as_of_2026 if "modern-only" in HABITS else answer_as_of_2025)(id_, method, params)
+
+
+def answer_as_of_2025(id_: object, method: str, params: dict[str, Any]) -> None:
+    if method == "initialize":
         version = "2024-11-05" if "old" in HABITS else params["protocolVersion"]
         info = {"name": "odd", "version": "1"}
         send({"id": id_, "result": {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}})

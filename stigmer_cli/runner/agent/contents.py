@@ -13,15 +13,18 @@ from pydantic_ai.messages import (
     ModelRequestPart,
     ModelResponse,
     TextPart,
+    ToolAvailabilityDeltaPart,
     ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
 )
+from pydantic_ai.models import TOOL_AVAILABILITY_ANNOUNCEMENT
 from pydantic_core import to_jsonable_python
 
 from stigmer_cli.runner.journal import Json, canonical_json
 
 NAME_MAX = 64
+NEWS = f"<system>{TOOL_AVAILABILITY_ANNOUNCEMENT.partition('{')[0]}"
 
 
 def name_for_models(name: str) -> str:
@@ -59,8 +62,16 @@ def read_arguments(call: ToolCallPart) -> Mapping[str, Json] | None:
 
 
 def describe_request(request: ModelRequest, instructions: str) -> Mapping[str, Json]:
-    """What a turn answers, beside what the turns before it did: without moments and ids of this very attempt."""
-    return {"instructions": instructions, "parts": [_describe_part(part) for part in request.parts]}
+    """What a turn answers, beside what the turns before it did: without moments, ids and news of this very attempt."""
+    parts = [_describe_part(part) for part in request.parts if not _is_news(part)]
+    return {"instructions": instructions, "parts": parts}
+
+
+def _is_news(part: ModelRequestPart) -> bool:
+    """Whether the library has added it to tell the model of tools that have come: on replay they may come elsewhere."""
+    if isinstance(part, UserPromptPart):
+        return isinstance(part.content, str) and part.content.startswith(NEWS)
+    return isinstance(part, ToolAvailabilityDeltaPart)
 
 
 def _describe_part(part: ModelRequestPart) -> Json:

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from pydantic_ai.messages import (
     BinaryContent,
@@ -12,7 +12,6 @@ from pydantic_ai.messages import (
     ModelRequestPart,
     ModelResponse,
     ToolCallPart,
-    ToolReturnContent,
     ToolReturnPart,
 )
 
@@ -34,7 +33,8 @@ def tell(messages: Sequence[ModelMessage], *, first_turn: int, edited: Mapping[s
     another one, in each turn from then on. The model is told of arguments that a person has changed: else it makes the
     call again that it had meant.
     """
-    turn, told = first_turn, []
+    turn = first_turn
+    told: list[ModelMessage] = []
     keys: dict[str, Iterator[str]] = {}
     for message in messages:
         if isinstance(message, ModelResponse):
@@ -62,7 +62,7 @@ def _tell_results(request: ModelRequest, keys: Mapping[str, Iterator[str]], edit
             step = next(keys[part.tool_call_id], "") if part.tool_call_id in keys else ""
             content = with_readable_files(part.content)
             told = _with_note(content, edited[step]) if step in edited else content
-            parts.append(replace(part, content=cast("ToolReturnContent", told)))
+            parts.append(replace(cast("ToolReturnPart[Any]", part), content=told))
         else:
             parts.append(part)
     return replace(request, parts=parts)

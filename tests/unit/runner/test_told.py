@@ -80,6 +80,7 @@ def test_a_result_that_is_no_text_has_the_note_before_it() -> None:
         told = tell([calls, result], first_turn=0, edited={"/turns/0/calls/0": "{}"})
         [part] = told[-1].parts
         assert isinstance(part, ToolReturnPart)
+        assert isinstance(part.content, list)
         assert part.content[1:] == expected
 
 

@@ -75,7 +75,7 @@ class Agent:
             spec=LoopSpec.model_validate({"tools": tools} if spec is None else spec),
         )
         clock = SystemClock()
-        loop = AgentLoop(settings=ServerSettings(environ=os.environ, silent_s=self.silent_s), clock=clock)
+        loop = AgentLoop(settings=ServerSettings(environ=os.environ, silent_s=self.silent_s, start_s=20.0), clock=clock)
         script = ScriptedModel(self._script, clock=clock)
         return await loop.run(work, model or script, self.journal, self._write, execution="aex-1")
 

@@ -121,7 +121,8 @@ def _temporal(
     argv = dev_server_argv(
         binary=binary,
         port=settings.temporal_port,
-        file=file,
+        # From its working directory on: it makes a URI of the name, in which `?` and `%` of a path mean something else.
+        file=Path(file.name) if file else None,
         namespace=settings.temporal_namespace,
         http_endpoints=http_endpoints,
     )

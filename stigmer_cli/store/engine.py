@@ -153,7 +153,7 @@ class SqliteBackend:
     def _engine(self, *, connections: int, begin: str, is_reader: bool) -> AsyncEngine:
         engine = create_async_engine(
             # mode=rw: a file that was deleted under a running server is never silently created again.
-            f"sqlite+aiosqlite:///{uri(self._file.path, 'rw')}&uri=true",
+            _sqlite_url("aiosqlite", self._file.path, "rw"),
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
             max_overflow=0,
@@ -272,7 +272,7 @@ def _is_old(file: StoreFile, busy_timeout_s: float, scripts: Path) -> bool:
 def _with_sqlite(
     path: Path, busy_timeout_s: float, act: Callable[[Connection], None], *, is_reader: bool = False
 ) -> None:
-    engine = create_engine(f"sqlite+pysqlite:///{uri(path, 'ro' if is_reader else 'rw')}&uri=true", poolclass=NullPool)
+    engine = create_engine(_sqlite_url("pysqlite", path, "ro" if is_reader else "rw"), poolclass=NullPool)
     begin = "BEGIN" if is_reader else "BEGIN IMMEDIATE"
     _prepare_sqlite(engine, begin=begin, busy_timeout_s=busy_timeout_s, is_reader=is_reader, wal=False)
     _in_transaction(engine, act)
@@ -366,6 +366,11 @@ def _postgres_arguments(url: URL, busy_timeout_s: float) -> dict[str, str | int]
         "options": f"{given}-c lock_timeout={busy_ms} -c statement_timeout={busy_ms * 4}"
         f" -c idle_in_transaction_session_timeout={busy_ms * 4}",
     }
+
+
+def _sqlite_url(driver: str, path: Path, mode: str) -> URL:
+    """Made of its parts: of a URL, SQLAlchemy makes the `%3F` the `?` that for SQLite is the end of the path."""
+    return URL.create(f"sqlite+{driver}", database=uri(path, mode), query={"uri": "true"})
 
 
 def _sqlite_path(url: str) -> Path:

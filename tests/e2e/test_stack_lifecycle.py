@@ -300,3 +300,15 @@ def test_a_stack_is_as_well_when_it_is_looked_at_from_another_pid_namespace(stig
     assert inside("run", "greeter", "hello").stdout.startswith("Echo (no model was asked): hello")
     assert inside("down").returncode == 0
     assert stigmer.processes() == []
+
+
+def test_a_home_keeps_its_data_whatever_its_path(tmp_path: Path) -> None:
+    """SQLite takes a name for a URI, in which `?`, `#` and `%` mean something else: a database would lie beside it."""
+    with installed(tmp_path / "a?b%20c#d é") as stigmer:
+        stigmer.ok("up", "--no-ui")
+        stigmer.apply_agent()
+        assert "hello" in stigmer.ok("run", "greeter", "hello")
+        stigmer.ok("restart")
+        assert [item["status"]["phase"] for item in stigmer.json("executions", "list")["items"]] == ["COMPLETED"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a?b%20c#d é", "state"]
+        stigmer.ok("down")

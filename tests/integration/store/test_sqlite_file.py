@@ -291,3 +291,12 @@ async def test_an_input_output_error_is_never_followed_by_another_commit(
     async with await opened(file) as store:
         for id_ in acknowledged:
             await store.executions.get(id_)
+
+
+async def test_a_store_lies_where_it_is_named_whatever_its_path(tmp_path: Path) -> None:
+    folder = tmp_path / "a?b%20c#d é"
+    folder.mkdir()
+    async with await opened(folder / "stigmer.db") as store:
+        await accept(store)
+    assert list(tmp_path.iterdir()) == [folder]
+    assert (folder / "stigmer.db").stat().st_size > 0

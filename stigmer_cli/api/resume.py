@@ -58,12 +58,16 @@ class ResumeRequest(Asked):
 
 
 class ResumeItem(Sent):
-    """One execution: what came of it, its phase, if any, and why it did not go on, or what goes on with it."""
+    """One execution: what came of it, its phase, if any, and why it did not go on, or what goes on with it.
+
+    `along`: the ids of others that go on with it, which may be named in the request as well.
+    """
 
     id: str
     phase: Phase | None
     outcome: ResumeOutcome
     reason: str = ""
+    along: list[str] = Field(default=[], exclude_if=lambda along: not along)
 
 
 class ResumeResponse(Sent):

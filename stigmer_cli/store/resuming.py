@@ -75,11 +75,15 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed:
-    """What came of it, in which phase the execution is now (None: there is none), and why, where it did not go on."""
+    """What came of it, in which phase the execution is now (None: there is none), and why, where it did not go on.
+
+    `along` are the executions that go on with it: one that it waits for, and those that wait for it.
+    """
 
     outcome: ResumeOutcome
     phase: Phase | None
     reason: str = ""
+    along: tuple[ExecutionId, ...] = ()
 
 
 _A = {wait_for: f"{'an' if wait_for[0] in 'aeiou' else 'a'} {wait_for}" for wait_for in WaitFor}
@@ -96,28 +100,35 @@ class ResumeTable:
     async def resume(self, execution_id: ExecutionId, decision: Decision, *, is_dry_run: bool = False) -> Resumed:
         """Put it into the queue in the next epoch, with what `decision` leaves of its journal.
 
-        Raises NotFound for a step that is not there, and Conflict for one about which there is nothing to decide so.
+        `is_dry_run`: do the same and take it back. Raises NotFound for a step that is not there, and Conflict for one
+        about which there is nothing to decide so.
         """
 
         async def write(writing: Writing) -> Resumed:
-            found = await _resume(writing, self._store, execution_id, decision, is_dry_run=is_dry_run)
-            if is_dry_run or found.outcome is not ResumeOutcome.RESUMED:
+            found = await _resume(writing, self._store, execution_id, decision)
+            if found.outcome is not ResumeOutcome.RESUMED:
                 return found
-            return _add_reason(found, await _resume_parent(writing, self._store, execution_id))
+            found = await _resume_parent(writing, self._store, execution_id, found)
+            if is_dry_run or found.outcome is not ResumeOutcome.RESUMED:
+                raise _TakenBack(found)
+            return replace(found, phase=Phase.PENDING)
 
         try:
             return await self._database.write(write)
-        except _ParentUndecided as undecided:
-            return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=Phase.FAILED, reason=undecided.message)
+        except _TakenBack as taken:
+            return taken.found
 
 
-class _ParentUndecided(Conflict):
-    """Who waits for an execution that failed cannot go on with it, so that nothing is written."""
+class _TakenBack(Exception):
+    """Nothing of the transaction is written, and `found` is the answer."""
+
+    def __init__(self, found: Resumed) -> None:
+        super().__init__(found.reason)
+        self.found = found
 
 
-async def _resume(
-    writing: Writing, store: StoreId, id_: ExecutionId, decision: Decision, *, is_dry_run: bool
-) -> Resumed:
+async def _resume(writing: Writing, store: StoreId, id_: ExecutionId, decision: Decision) -> Resumed:
+    """As `ResumeTable.resume`, of one execution and those that it waits for. The phase is that before."""
     row = await writing.lock_row(id_)
     refused = _refuse(row, decision)
     if refused is not None or row is None:
@@ -129,9 +140,9 @@ async def _resume(
     reason = _find_undecided(row, journal, decided, decision)
     if reason:
         return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=phase, reason=reason)
-    children = await _resume_children(writing, store, row, journal, forgotten, decision, is_dry_run=is_dry_run)
-    if is_dry_run or children.outcome is not ResumeOutcome.RESUMED:
-        return replace(children, phase=phase)
+    found = await _resume_children(writing, store, row, journal, forgotten, decision)
+    if found.outcome is not ResumeOutcome.RESUMED:
+        return found
     for step in forgotten:
         await forget(writing, id_, step.seq)
         if decision.forget_from:  # else what a person said about it still holds
@@ -143,7 +154,7 @@ async def _resume(
     asked = transitions.resume_asked(store, epoch=row["epoch"], now=writing.now)
     renewed = {**asked.values, **await renew_pin(writing, id_, decision.limits)}
     await writing.change(id_, replace(asked, values=renewed))
-    return children
+    return found
 
 
 async def _resume_children(  # noqa: PLR0913 - what the one transaction knows
@@ -153,20 +164,18 @@ async def _resume_children(  # noqa: PLR0913 - what the one transaction knows
     journal: Sequence[Step],
     forgotten: Sequence[Step],
     decision: Decision,
-    *,
-    is_dry_run: bool,
 ) -> Resumed:
     """What becomes of the executions that the steps `forgotten` waited for, and RESUMED where they are no obstacle.
 
     One that failed goes on as well, unless a person named its step: then another one takes its place. So it does where
     one was cancelled because its parent had failed.
     """
-    going_on = Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING)
+    going_on = Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase(row["phase"]))
     if row["kind"] != Kind.WORKFLOW:
         return going_on
     if decision.forget_from:
         kept = [step for step in journal if step.seq < forgotten[0].seq]
-        return await _replace(writing, await list_children_but(writing, row["id"], kept), is_dry_run=is_dry_run)
+        return _join(going_on, await _replace(writing, await list_children_but(writing, row["id"], kept)))
     child = await find_child(writing, row["id"], forgotten[0]) if forgotten else None
     again = {step.seq for step in forgotten}
     kept = [step for step in journal if step.key == decision.skip or (step.state in RECORDED and step.seq not in again)]
@@ -174,43 +183,44 @@ async def _resume_children(  # noqa: PLR0913 - what the one transaction knows
     if child is not None and (decision.repeat or child["phase"] == Phase.CANCELLED):
         replaced = list(dict.fromkeys([child["id"], *replaced]))
     elif child is not None and child["phase"] == Phase.FAILED:  # else it goes on already, or has completed by now
-        found = await _resume(writing, store, child["id"], Decision(), is_dry_run=is_dry_run)
+        found = await _resume(writing, store, child["id"], Decision(limits=decision.limits))
         if found.outcome is not ResumeOutcome.RESUMED:
-            return replace(found, reason=f"it waits for {child['id']}: {found.reason}")
-        going_on = _add_reason(going_on, f"{child['id']}, which it waits for, goes on as well")
-        going_on = _add_reason(going_on, found.reason)
-    return _add_reason(going_on, (await _replace(writing, replaced, is_dry_run=is_dry_run)).reason)
+            return replace(going_on, outcome=found.outcome, reason=f"it waits for {child['id']}: {found.reason}")
+        going_on = _join(going_on, f"{child['id']}, which it waits for, goes on as well", child["id"], *found.along)
+        going_on = _join(going_on, found.reason)
+    return _join(going_on, await _replace(writing, replaced))
 
 
-def _add_reason(resumed: Resumed, reason: str) -> Resumed:
-    return replace(resumed, reason=", ".join(filter(None, (resumed.reason, reason))))
+def _join(resumed: Resumed, reason: str, *along: ExecutionId) -> Resumed:
+    reasons = ", ".join(filter(None, (resumed.reason, reason)))
+    return replace(resumed, reason=reasons, along=(*resumed.along, *along))
 
 
-async def _resume_parent(writing: Writing, store: StoreId, id_: ExecutionId) -> str:
+async def _resume_parent(writing: Writing, store: StoreId, id_: ExecutionId, found: Resumed) -> Resumed:
     """Have the execution go on that failed because `id_` had: else `id_`, which it waits for, would be cancelled.
 
-    Returns what is to be told of it.
+    `found` is what came of `id_`. UNDECIDED where who waits for it cannot go on.
     """
     parent = await find_failed_parent(writing, id_)
     if parent is None:
-        return ""
+        return found
     culprit = await find_culprit(writing, parent, await read_journal(writing, parent))
     child = await find_child(writing, parent, culprit) if culprit else None
     if child is None or child["id"] != id_:
-        return ""
-    found = await _resume(writing, store, parent, Decision(), is_dry_run=False)
-    if found.outcome is not ResumeOutcome.RESUMED:
-        raise _ParentUndecided(f"{parent} waits for {id_}, and cannot go on with it: {found.reason}")
-    above = await _resume_parent(writing, store, parent)
-    return f"{parent}, which waits for it, goes on as well" + (f", {above}" if above else "")
+        return found
+    above = await _resume(writing, store, parent, Decision())
+    if above.outcome is not ResumeOutcome.RESUMED:
+        reason = f"{parent} waits for {id_}, and cannot go on with it: {above.reason}"
+        return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=found.phase, reason=reason)
+    found = _join(found, f"{parent}, which waits for it, goes on as well", parent, *above.along)
+    return await _resume_parent(writing, store, parent, found)
 
 
-async def _replace(writing: Writing, children: Sequence[ExecutionId], *, is_dry_run: bool) -> Resumed:
-    if not is_dry_run:
-        await release(writing, children)
+async def _replace(writing: Writing, children: Sequence[ExecutionId]) -> str:
+    """Have others take the place of `children`; returns what is to be told of it."""
+    await release(writing, children)
     others = f" and of {len(children) - 1} more" if children[1:] else ""
-    reason = f"another execution takes the place of {children[0]}{others}" if children else ""
-    return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING, reason=reason)
+    return f"another execution takes the place of {children[0]}{others}" if children else ""
 
 
 def _refuse(row: RowMapping | None, decision: Decision) -> Resumed | None:

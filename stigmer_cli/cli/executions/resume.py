@@ -85,9 +85,13 @@ class _Account:
     asked: str = ""
     counts: Counter[ResumeOutcome] = field(default_factory=Counter)
     items: list[ResumeItem] = field(default_factory=list)
+    along: set[str] = field(default_factory=set)
 
     def add(self, cli: Cli, item: ResumeItem) -> None:
-        """Take what came of one."""
+        """Take what came of one. One that went on with an earlier one is open, or has ended by now: it was resumed."""
+        if item.outcome in (ResumeOutcome.OPEN, ResumeOutcome.ENDED) and item.id in self.along:
+            item = item.model_copy(update={"outcome": ResumeOutcome.RESUMED, "reason": ""})
+        self.along.update(item.along)
         self.counts[item.outcome] += 1
         cli.out.stream({"item": item.to_wire()})
         is_told = item.reason or item.outcome is not ResumeOutcome.RESUMED

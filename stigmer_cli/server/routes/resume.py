@@ -32,9 +32,14 @@ async def resume_executions(body: ResumeRequest, called: Called) -> ResumeRespon
     items = []
     for name in dict.fromkeys(body.ids):
         found = await _resume(called, ExecutionId(name), decision, is_dry_run=body.dry_run)
-        items.append(ResumeItem(id=name, phase=found.phase, outcome=found.outcome, reason=found.reason))
+        items.append(_item(name, found))
     called.dispatcher.nudge()
     return ResumeResponse(items=items)
+
+
+def _item(name: str, found: Resumed) -> ResumeItem:
+    along = [str(id_) for id_ in found.along]
+    return ResumeItem(id=name, phase=found.phase, outcome=found.outcome, reason=found.reason, along=along)
 
 
 async def _resume(called: Services, id_: ExecutionId, decision: Decision, *, is_dry_run: bool) -> Resumed:

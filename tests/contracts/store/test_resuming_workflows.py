@@ -107,6 +107,7 @@ async def test_a_child_that_failed_goes_on_with_its_parent(store: Store) -> None
     for is_dry_run in (True, False):
         said = await store.resuming.resume(id_, NOTHING, is_dry_run=is_dry_run)
         assert said.reason == f"{child}, which it waits for, goes on as well"
+        assert said.along == (child,), "whoever named both has to know it"
         now = await store.executions.get(child)
         assert (now.phase, now.epoch) == ((Phase.FAILED, 1) if is_dry_run else (Phase.PENDING, 2))
     assert await parent_of(store, child) == id_
@@ -177,8 +178,9 @@ async def test_a_child_that_a_person_has_to_decide_about_is_named(store: Store) 
     assert said.reason.startswith(f"it waits for {child}: nothing says whether step /turns/0/calls/0")
     assert f"resume {child} with --repeat /turns/0/calls/0" in said.reason
     assert await keys(store, id_) == ["/do/0/ask"]
-    said = await store.resuming.resume(child, Decision(repeat="/turns/0/calls/0"))
-    assert said.reason == f"{id_}, which waits for it, goes on as well"
+    for is_dry_run in (True, False):
+        said = await store.resuming.resume(child, Decision(repeat="/turns/0/calls/0"), is_dry_run=is_dry_run)
+        assert (said.reason, said.along) == (f"{id_}, which waits for it, goes on as well", (id_,))
     for one in (child, id_):
         now = await store.executions.get(one)
         assert (now.phase, now.epoch) == (Phase.PENDING, 2)
@@ -195,7 +197,9 @@ async def test_a_child_that_its_parent_can_go_on_with_only_after_a_decision_does
     )
     await store.steps.begin(id_, epoch=1, run=RUN, attempt=1, draft=call)
     await fail(store, id_)
+    planned = await store.resuming.resume(child, NOTHING, is_dry_run=True)
     said = await store.resuming.resume(child, NOTHING)
+    assert planned == said
     assert (said.outcome, said.phase) == (ResumeOutcome.UNDECIDED, Phase.FAILED)
     assert said.reason.startswith(f"{id_} waits for {child}, and cannot go on with it: nothing says whether step")
     assert f"resume {id_} with --repeat /do/1/pay" in said.reason

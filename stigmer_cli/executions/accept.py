@@ -152,7 +152,8 @@ class Acceptor:
         """
         ids = list_child_ids(starter, key, Kind.WORKFLOW if request.workflow else Kind.AGENT)
         known = await self._store.children.find(ids)
-        its_own = next((id_ for id_ in ids if id_ in known and known[id_].parent == request.parent), None)
+        own = {id_ for id_, one in known.items() if one.parent == request.parent and not one.is_replaced}
+        its_own = next((id_ for id_ in ids if id_ in own), None)
         if its_own is not None:
             if known[its_own].request_hash != _request_hash(request):
                 raise Conflict(f"step {key} of {starter} asked for something else when it started {its_own}")

@@ -27,6 +27,9 @@ DEPTH_MAX = 8
 REPLACED_MAX = 20
 """How many executions may take the place of one, because a person had the step performed again that waits for it."""
 
+REPLACED = "replaced"
+"""In place of the hash of a request that is never to find its execution again."""
+
 CHILD_BYTES = 10
 CHILD_ENDED = "an execution that it waits for has ended"
 WOKEN_BY_CHILD = frozenset({WaitFor.EXECUTION, WaitFor.EVENT, WaitFor.TIME})
@@ -61,6 +64,11 @@ class AskedChild:
 
     parent: ExecutionId | None
     request_hash: str
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the step that started it, and does not wait for it, is to start another one."""
+        return self.request_hash == REPLACED
 
 
 async def has_ended(writing: Writing, ids: Sequence[ExecutionId]) -> bool:

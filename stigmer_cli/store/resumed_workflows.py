@@ -11,13 +11,16 @@ from sqlalchemy import RowMapping, Select, and_, bindparam, select, update
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import CUT_OFF, Step, StepKind, StepState
-from stigmer_cli.store.children import ask_to_end, list_child_ids
+from stigmer_cli.store.children import REPLACED, ask_to_end, list_child_ids
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.tables import OPEN, executions
 
 BRANCHES, FAILED_BRANCH = "/fork/branches/", "/fork/failed"
 CHILD_NAMES = {": agent": Kind.AGENT, ": workflow": Kind.WORKFLOW}
 """How the names of steps end that wait for an execution."""
+
+START_NAME = ": start of workflow"
+"""How the names of steps end that start an execution of a workflow, and do not wait for it."""
 
 _ROW = executions.c
 _ERROR = select(_ROW.error).where(_ROW.id == bindparam("id"))
@@ -31,6 +34,12 @@ _FAILED_PARENT = select(_PARENT.c.id).where(
     _ROW.id == bindparam("id"), _PARENT.c.id == _ROW.parent, _PARENT.c.phase == Phase.FAILED
 )
 _RELEASE = update(executions).where(_ROW.id.in_(bindparam("ids", expanding=True))).values(parent=None)
+_REPLACE = (
+    update(executions)
+    .where(_ROW.id.in_(bindparam("ids", expanding=True)), _ROW.parent.is_(None), _ROW.request_hash != REPLACED)
+    .values(request_hash=REPLACED)
+    .returning(_ROW.id)
+)
 
 
 def is_cut_off(step: Step) -> bool:
@@ -74,6 +83,19 @@ async def release(writing: Writing, ids: Sequence[ExecutionId]) -> None:
     if ids:
         await writing.connection.execute(_RELEASE, {"ids": list(ids)})
         await ask_to_end(writing, ids)
+
+
+async def start_others(writing: Writing, starter: ExecutionId, steps: Sequence[Step]) -> Sequence[ExecutionId]:
+    """Have those of `steps` that started an execution without waiting for it start another one beside it.
+
+    Returns those that were started; they go on by themselves.
+    """
+    found: list[ExecutionId] = []
+    for step in steps:
+        if step.kind is StepKind.TASK and step.name.endswith(START_NAME):
+            given = {"ids": list_child_ids(starter, step.key, Kind.WORKFLOW)}
+            found += (await writing.connection.execute(_REPLACE, given)).scalars()
+    return found
 
 
 async def list_children_but(writing: Writing, parent: ExecutionId, kept: Sequence[Step]) -> Sequence[ExecutionId]:

@@ -39,6 +39,7 @@ from stigmer_cli.store.resumed_workflows import (
     list_children_but,
     list_decisions,
     release,
+    start_others,
 )
 from stigmer_cli.store.step_rows import find_step, forget, read_journal, write_skipped
 from stigmer_cli.store.tables import IN_THE_AIR, steps
@@ -175,7 +176,8 @@ async def _resume_children(  # noqa: PLR0913 - what the one transaction knows
         return going_on
     if decision.forget_from:
         kept = [step for step in journal if step.seq < forgotten[0].seq]
-        return _join(going_on, await _replace(writing, await list_children_but(writing, row["id"], kept)))
+        going_on = _join(going_on, await _replace(writing, await list_children_but(writing, row["id"], kept)))
+        return _join(going_on, await _start_others(writing, row["id"], forgotten))
     child = await find_child(writing, row["id"], forgotten[0]) if forgotten else None
     again = {step.seq for step in forgotten}
     kept = [step for step in journal if step.key == decision.skip or (step.state in RECORDED and step.seq not in again)]
@@ -221,6 +223,13 @@ async def _replace(writing: Writing, children: Sequence[ExecutionId]) -> str:
     await release(writing, children)
     others = f" and of {len(children) - 1} more" if children[1:] else ""
     return f"another execution takes the place of {children[0]}{others}" if children else ""
+
+
+async def _start_others(writing: Writing, id_: ExecutionId, forgotten: Sequence[Step]) -> str:
+    """Have the steps `forgotten` start others, where they wait for none; returns what is to be told of it."""
+    started = await start_others(writing, id_, forgotten)
+    others = f" and {len(started) - 1} more" if started[1:] else ""
+    return f"another execution is started beside {started[0]}{others}" if started else ""
 
 
 def _refuse(row: RowMapping | None, decision: Decision) -> Resumed | None:

@@ -10,8 +10,10 @@ from stigmer_cli.errors import Conflict
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.store import resumed_workflows
 from stigmer_cli.store.children import REPLACED_MAX, make_child_id
+from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.store import Store
-from tests.contracts.store.test_workflows import accept, workflow
+from tests.contracts.store.test_resuming_workflows import ended, fail
+from tests.contracts.store.test_workflows import accept, running, workflow
 from tests.integration.server.test_direct import applications
 
 
@@ -64,3 +66,25 @@ async def test_a_step_that_does_not_wait_starts_one_execution_which_is_nobodys_c
         assert await called.store.children.find_depth(first.id) == 0
         await called.store.executions.request_cancel(starter)
         assert await called.store.children.find_abandoned(limit=5) == []
+
+
+async def test_a_step_that_a_person_goes_back_to_starts_another_execution_beside_the_first(tmp_path: Path) -> None:
+    async with applications(tmp_path) as (called, _app):
+        await called.store.workflows.apply([workflow("starter")])
+        starter = await running(called.store, "starter")
+        request = SubmitRequest(agent="", workflow="starter", message="{}", started_by=starter)
+        first = await called.acceptor.accept_child(request, "/do/0/a")
+        kept = await called.acceptor.accept_child(request, "/do/1/b")
+        await ended(called.store, starter, "/do/1/b", name="b: start of workflow")
+        await ended(called.store, starter, "/do/0/a", name="a: start of workflow")
+        await fail(called.store, starter)
+        assert (await called.acceptor.accept_child(request, "/do/0/a")).id == first.id
+        for is_dry_run in (True, False):
+            decision = Decision(forget_from="/do/0/a")
+            said = await called.store.resuming.resume(starter, decision, is_dry_run=is_dry_run)
+            assert said.reason == f"another execution is started beside {first.id}"
+        for _ in range(2):
+            second = await called.acceptor.accept_child(replace(request, message='{"other": 1}'), "/do/0/a")
+            assert second.id == make_child_id(starter, "/do/0/a", first.kind, 1)
+        assert (await called.acceptor.accept_child(request, "/do/1/b")).id == kept.id
+        assert (await called.store.executions.get(first.id)).cancel_requested_at is None, "it goes on by itself"

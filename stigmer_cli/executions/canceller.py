@@ -116,10 +116,12 @@ class Canceller:
         """Have those end that only an execution waited for which has ended itself."""
         while abandoned := await self._store.children.find_abandoned(limit=ABANDONED_MAX):
             try:
-                await self._store.executions.request_cancel_all(abandoned)
+                ended = await self._store.children.end_abandoned(abandoned)
             except ServerBusy:  # they are found in the next pass
                 return
-            log.info("children_cancelled", number=len(abandoned), first=abandoned[0])
+            if not ended:
+                return
+            log.info("children_cancelled", number=len(ended), first=ended[0])
 
     async def _terminate_withdrawn(self) -> None:
         while self._withdrawn:

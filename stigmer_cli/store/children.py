@@ -18,7 +18,7 @@ from stigmer_cli.domain.phase import TERMINAL, Phase
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.store import transitions
 from stigmer_cli.store.database import Database, Writing, whole
-from stigmer_cli.store.statements import by_index
+from stigmer_cli.store.statements import by_index, select_by_ids
 from stigmer_cli.store.tables import HAS_PARENT, executions
 
 DEPTH_MAX = 8
@@ -45,11 +45,11 @@ _PARENTS_OF = select(_ROW.parent).where(_ROW.id.in_(_IDS), _ROW.parent.is_not(No
 _ENDED_PARENT = select(_PARENT.c.id).where(
     _PARENT.c.id == _ROW.parent, _PARENT.c.phase.in_([phase for phase in Phase if phase.is_terminal])
 )
+_IS_ABANDONED = (HAS_PARENT, _ROW.cancel_requested_at.is_(None), _ENDED_PARENT.exists())
 _ABANDONED = (
-    by_index(select(_ROW.id), "ix_executions_parent")
-    .where(HAS_PARENT, _ROW.cancel_requested_at.is_(None), _ENDED_PARENT.exists())
-    .limit(bindparam("limit", type_=Integer))
+    by_index(select(_ROW.id), "ix_executions_parent").where(*_IS_ABANDONED).limit(bindparam("limit", type_=Integer))
 )
+_STILL_ABANDONED = select_by_ids(select(_ROW.id)).where(*_IS_ABANDONED)
 _OPEN_PARENT = select(_PARENT.c.id).where(
     _PARENT.c.id == _ROW.parent, _PARENT.c.phase.in_([phase for phase in Phase if not phase.is_terminal])
 )
@@ -82,14 +82,18 @@ async def ask_to_end(writing: Writing, ids: Sequence[ExecutionId]) -> set[Execut
     Returns the first ones. The rows of parents are locked with them, in one order: two that cancel a parent and its
     child do not wait for each other.
     """
-    parents = await writing.connection.execute(_PARENTS_OF, {"ids": list(ids)})
-    await writing.lock_rows(list({*ids, *parents.scalars()}))  # what ends one depends on where it stands: see ENDS
+    await _lock_with_parents(writing, ids)  # what ends one depends on where it stands: see ENDS
     changed, asked = set[ExecutionId](), set[ExecutionId]()
     for end in transitions.ENDS:
         rest = {id_: end(now=writing.now) for id_ in ids if id_ not in changed}
         asked = await writing.change_all(rest) if rest else set()
         changed |= asked
     return changed - asked
+
+
+async def _lock_with_parents(writing: Writing, ids: Sequence[ExecutionId]) -> None:
+    parents = await writing.connection.execute(_PARENTS_OF, {"ids": list(ids)})
+    await writing.lock_rows(list({*ids, *parents.scalars()}))
 
 
 def list_child_ids(parent: ExecutionId, key: str, kind: Kind) -> Sequence[ExecutionId]:
@@ -148,6 +152,23 @@ class ChildTable:
         """Up to `limit` that have not ended while their parent has, and that nobody has asked to end yet."""
         async with self._database.reading_once() as connection:
             return [ExecutionId(id_) for id_ in await connection.scalars(_ABANDONED, {"limit": limit})]
+
+    @whole
+    async def end_abandoned(self, ids: Sequence[ExecutionId]) -> Sequence[ExecutionId]:
+        """End those of `ids` that are abandoned still; returns them. Raises ServerBusy.
+
+        Others have a parent that a person has had go on since they were found.
+        """
+
+        async def write(writing: Writing) -> Sequence[ExecutionId]:
+            await _lock_with_parents(writing, ids)
+            rows = await writing.connection.execute(_STILL_ABANDONED, {"ids": list(ids)})
+            found = [ExecutionId(id_) for id_ in rows.scalars()]
+            if found:
+                await ask_to_end(writing, found)
+            return found
+
+        return await self._database.write(write, is_deferrable=True)
 
     async def _wake_parents(self, writing: Writing) -> None:
         for id_ in sorted(writing.parents):

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, Select, and_, bindparam, select, update
 
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.step import CUT_OFF, Step, StepKind, StepState
+from stigmer_cli.domain.step import CUT_OFF, RECORDED, Step, StepKind, StepState
 from stigmer_cli.store.children import REPLACED, ask_to_end, list_child_ids
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.tables import OPEN, executions
@@ -29,10 +29,7 @@ _CHILD = select(_ROW.id, _ROW.phase).where(
 )
 _CHILDREN = select(_ROW.id).where(_ROW.parent == bindparam("id"))
 _CANCELLED = _CHILDREN.where((_ROW.phase == Phase.CANCELLED) | and_(OPEN, _ROW.cancel_requested_at.is_not(None)))
-_PARENT = executions.alias("parents")
-_FAILED_PARENT = select(_PARENT.c.id).where(
-    _ROW.id == bindparam("id"), _PARENT.c.id == _ROW.parent, _PARENT.c.phase == Phase.FAILED
-)
+_PARENT_OF = select(_ROW.parent).where(_ROW.id == bindparam("id"))
 _RELEASE = update(executions).where(_ROW.id.in_(bindparam("ids", expanding=True))).values(parent=None)
 _REPLACE = (
     update(executions)
@@ -72,16 +69,30 @@ async def find_child(writing: Writing, parent: ExecutionId, step: Step) -> RowMa
     return (await writing.connection.execute(_CHILD, given)).mappings().one_or_none()
 
 
-async def find_failed_parent(writing: Writing, id_: ExecutionId) -> ExecutionId | None:
-    """Who waited for the execution, if that one has failed."""
-    found: str | None = await writing.connection.scalar(_FAILED_PARENT, {"id": id_})
-    return None if found is None else ExecutionId(found)
+async def lock_parent(writing: Writing, id_: ExecutionId) -> RowMapping | None:
+    """Lock who waits or waited for the execution; None where that is nobody."""
+    parent: ExecutionId | None = await writing.connection.scalar(_PARENT_OF, {"id": id_})
+    return None if parent is None else await writing.lock_row(parent)
+
+
+def has_read(parent: ExecutionId, journal: Sequence[Step], child: ExecutionId) -> bool:
+    """Whether `parent`, whose journal that is, has recorded how `child` ended, and waits for it no more."""
+    return any(
+        child in list_child_ids(parent, step.key, kind)
+        for step in journal
+        if step.state in RECORDED and (kind := _find_kind(step)) is not None
+    )
+
+
+async def detach(writing: Writing, ids: Sequence[ExecutionId]) -> None:
+    """Have nobody wait for `ids` any more."""
+    await writing.connection.execute(_RELEASE, {"ids": list(ids)})
 
 
 async def release(writing: Writing, ids: Sequence[ExecutionId]) -> None:
     """Have nobody wait for `ids` any more, and end those that have not ended."""
     if ids:
-        await writing.connection.execute(_RELEASE, {"ids": list(ids)})
+        await detach(writing, ids)
         await ask_to_end(writing, ids)
 
 

@@ -31,13 +31,15 @@ from stigmer_cli.store.agent_versions import renew_pin
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.decisions import forget_decision
 from stigmer_cli.store.resumed_workflows import (
+    detach,
     find_child,
     find_culprit,
-    find_failed_parent,
+    has_read,
     is_cut_off,
     list_cancelled,
     list_children_but,
     list_decisions,
+    lock_parent,
     release,
     start_others,
 )
@@ -199,23 +201,43 @@ def _join(resumed: Resumed, reason: str, *along: ExecutionId) -> Resumed:
 
 
 async def _resume_parent(writing: Writing, store: StoreId, id_: ExecutionId, found: Resumed) -> Resumed:
-    """Have the execution go on that failed because `id_` had: else `id_`, which it waits for, would be cancelled.
+    """Have the execution go on that failed because `id_` had, or have nobody wait for `id_`: else that is cancelled.
 
     `found` is what came of `id_`. UNDECIDED where who waits for it cannot go on.
     """
-    parent = await find_failed_parent(writing, id_)
-    if parent is None:
+    row = await lock_parent(writing, id_)
+    if row is None:
         return found
-    culprit = await find_culprit(writing, parent, await read_journal(writing, parent))
-    child = await find_child(writing, parent, culprit) if culprit else None
-    if child is None or child["id"] != id_:
+    parent, phase = ExecutionId(row["id"]), Phase(row["phase"])
+    if not phase.is_terminal and found.phase is not Phase.FAILED:  # it waits for what has not ended
         return found
+    journal = await read_journal(writing, parent)
+    if phase is not Phase.FAILED or not await _failed_of(writing, parent, journal, id_):
+        return await _leave_parent(writing, parent, phase, journal, id_, found)
     above = await _resume(writing, store, parent, Decision())
     if above.outcome is not ResumeOutcome.RESUMED:
         reason = f"{parent} waits for {id_}, and cannot go on with it: {above.reason}"
         return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=found.phase, reason=reason)
     found = _join(found, f"{parent}, which waits for it, goes on as well", parent, *above.along)
     return await _resume_parent(writing, store, parent, found)
+
+
+async def _failed_of(writing: Writing, parent: ExecutionId, journal: Sequence[Step], id_: ExecutionId) -> bool:
+    """Whether `parent` failed because `id_`, which it waited for, had failed."""
+    culprit = await find_culprit(writing, parent, journal)
+    child = await find_child(writing, parent, culprit) if culprit else None
+    return child is not None and child["id"] == id_
+
+
+async def _leave_parent(  # noqa: PLR0913 - what the one transaction knows
+    writing: Writing, parent: ExecutionId, phase: Phase, journal: Sequence[Step], id_: ExecutionId, found: Resumed
+) -> Resumed:
+    """Have `parent` not wait for `id_` any more, whose failure it has seen, or which it has outlived by now."""
+    if not phase.is_terminal and not has_read(parent, journal, id_):
+        return found
+    await detach(writing, [id_])
+    why = f"it is {phase}" if phase.is_terminal else "it has gone on without it"
+    return _join(found, f"{parent} waits for it no more: {why}")
 
 
 async def _replace(writing: Writing, children: Sequence[ExecutionId]) -> str:

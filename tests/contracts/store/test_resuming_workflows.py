@@ -228,3 +228,49 @@ async def test_tasks_are_shown_as_they_go_on_from_a_step(store: Store) -> None:
     await fail(store, id_)
     assert (await store.resuming.resume(id_, Decision(forget_from="/do/outer/do/0/inner"))).phase is Phase.PENDING
     assert await phases(store, id_) == {"first": TaskPhase.COMPLETED, "outer": TaskPhase.RUNNING}
+
+
+async def test_a_child_that_goes_on_alone_is_not_cancelled_because_its_parent_has_ended_without_it(
+    store: Store,
+) -> None:
+    for phase in (Phase.COMPLETED, Phase.FAILED):
+        id_ = await begun(store)
+        child = await start(store, id_, "/do/0/ask")
+        await end(store, child, Phase.FAILED)
+        await ended(store, id_, "/do/0/ask", BROKE, name="ask: agent")
+        await ended(store, id_, "/do/1/other", "another one", name="other")
+        outcome = Outcome(phase=phase, error="another one" if phase is Phase.FAILED else None)
+        await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=outcome)
+        said = await store.resuming.resume(child, NOTHING)
+        assert (said.outcome, said.along) == (ResumeOutcome.RESUMED, ())
+        assert said.reason == f"{id_} waits for it no more: it is {phase}"
+        assert await store.children.find_abandoned(limit=9) == []
+        assert await parent_of(store, child) is None
+
+
+async def test_a_child_whose_failure_its_parent_has_seen_goes_on_alone_and_one_that_is_waited_for_does_not(
+    store: Store,
+) -> None:
+    id_ = await begun(store)
+    seen, unseen = await start(store, id_, "/do/0/a"), await start(store, id_, "/do/1/b")
+    for child in (seen, unseen):
+        await end(store, child, Phase.FAILED)
+    await ended(store, id_, "/do/0/a", BROKE, name="a: agent")
+    assert (await store.resuming.resume(seen, NOTHING)).reason == f"{id_} waits for it no more: it has gone on without it"
+    assert (await store.resuming.resume(unseen, NOTHING)).reason == ""
+    assert [await parent_of(store, child) for child in (seen, unseen)] == [None, id_]
+
+
+async def test_what_was_found_abandoned_is_kept_where_its_parent_goes_on_before_it_is_ended(store: Store) -> None:
+    id_ = await begun(store)
+    child = await start(store, id_, "/do/0/ask")
+    await ended(store, id_, "/do/1/b", BROKE)
+    await fail(store, id_)
+    found = await store.children.find_abandoned(limit=9)
+    assert found == [child]
+    assert (await store.resuming.resume(id_, NOTHING)).reason == ""
+    assert await store.children.end_abandoned(found) == []
+    assert (await store.executions.get(child)).phase is Phase.PENDING
+    await store.executions.request_cancel(id_)
+    assert await store.children.end_abandoned(found) == [child]
+    assert (await store.executions.get(child)).phase is Phase.CANCELLED

@@ -20,6 +20,7 @@ from stigmer_cli.store import transitions
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.statements import by_index, select_by_ids
 from stigmer_cli.store.tables import HAS_PARENT, executions
+from stigmer_cli.store.timers import forget_timers, wake_early
 
 DEPTH_MAX = 8
 """How many executions may wait for each other in a chain."""
@@ -83,6 +84,7 @@ async def ask_to_end(writing: Writing, ids: Sequence[ExecutionId]) -> set[Execut
     child do not wait for each other.
     """
     await _lock_with_parents(writing, ids)  # what ends one depends on where it stands: see ENDS
+    await forget_timers(writing, ids)
     changed, asked = set[ExecutionId](), set[ExecutionId]()
     for end in transitions.ENDS:
         rest = {id_: end(now=writing.now) for id_ in ids if id_ not in changed}
@@ -174,6 +176,4 @@ class ChildTable:
         for id_ in sorted(writing.parents):
             row = await writing.lock_row(id_)
             if row is not None and row["phase"] == Phase.IN_PROGRESS and row["waiting_for"] in WOKEN_BY_CHILD:
-                await writing.change(
-                    id_, transitions.wake(self._store, CHILD_ENDED, epoch=row["epoch"], now=writing.now)
-                )
+                await wake_early(writing, self._store, id_, CHILD_ENDED, epoch=row["epoch"])

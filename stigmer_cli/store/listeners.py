@@ -18,10 +18,11 @@ from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 from stigmer_cli.domain.event import CloudEvent, EventQuery, hash_equals, hash_texts
 from stigmer_cli.domain.identity import ExecutionId, StoreId
 from stigmer_cli.domain.waiting import WaitFor
-from stigmer_cli.store import statements, transitions
+from stigmer_cli.store import transitions
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.event_tables import cloud_events, event_counter, listeners
 from stigmer_cli.store.tables import executions
+from stigmer_cli.store.timers import forget_timers
 
 ANY = ""
 """The type of a row that an event of any type finds."""
@@ -110,12 +111,15 @@ async def wake_listeners(writing: Writing, store: StoreId, events: Sequence[Clou
         found.update(await _find(writing, event))
     ids = sorted(found)
     now, later = ids[:WOKEN_MAX], ids[WOKEN_MAX:]
+    for start in range(0, len(ids), CHUNK):
+        chunk = ids[start : start + CHUNK]
+        await writing.lock_rows(chunk)
+        await forget_timers(writing, chunk, epochs=found)
     if now:
         wakes = {id_: transitions.wake(store, ARRIVED, epoch=found[id_], now=writing.now) for id_ in now}
         await writing.change_all(wakes)
     for start in range(0, len(later), CHUNK):
         chunk = later[start : start + CHUNK]
-        await writing.connection.execute(statements.select_and_lock((), ()), {"ids": chunk})
         await writing.connection.execute(_DUE.values(waiting_until=writing.now, waiting_step=None), {"ids": chunk})
     for start in range(0, len(ids), CHUNK):
         await writing.connection.execute(_FORGET, {"ids": ids[start : start + CHUNK]})

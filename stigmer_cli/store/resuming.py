@@ -46,6 +46,7 @@ from stigmer_cli.store.resumed_workflows import (
 from stigmer_cli.store.step_rows import find_step, forget, read_journal, write_skipped
 from stigmer_cli.store.tables import IN_THE_AIR, steps
 from stigmer_cli.store.task_rows import forget_tasks
+from stigmer_cli.store.timers import forget_timers
 
 _ALL_IN_THE_AIR = select(steps.c.execution_id, steps.c.seq).where(
     steps.c.execution_id.in_(bindparam("ids", expanding=True)), IN_THE_AIR
@@ -154,6 +155,7 @@ async def _resume(writing: Writing, store: StoreId, id_: ExecutionId, decision: 
         await forget_tasks(writing, id_, decision.forget_from)
     if skipped is not None:
         await write_skipped(writing, id_, skipped.seq, decision.result)
+    await forget_timers(writing, [id_])
     asked = transitions.resume_asked(store, epoch=row["epoch"], now=writing.now)
     renewed = {**asked.values, **await renew_pin(writing, id_, decision.limits)}
     await writing.change(id_, replace(asked, values=renewed))

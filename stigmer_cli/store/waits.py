@@ -37,6 +37,7 @@ from stigmer_cli.store.step_rows import StepDraft, StepEnd, find_by_key, write_b
 from stigmer_cli.store.steps import park_in_the_air
 from stigmer_cli.store.tables import WAKES, executions
 from stigmer_cli.store.task_rows import write_tasks
+from stigmer_cli.store.timers import wake_early
 
 _ROW = executions.c
 _NOW: BindParameter[datetime] = bindparam("now", type_=Moment)
@@ -152,9 +153,9 @@ class WaitTable:
         if wait.calls and not left:
             await writing.change(id_, transitions.wake(self._store, DECIDED, epoch=epoch, now=writing.now))
         if wait.children and await has_ended(writing, wait.children):
-            await writing.change(id_, transitions.wake(self._store, CHILD_ENDED, epoch=epoch, now=writing.now))
+            await wake_early(writing, self._store, id_, CHILD_ENDED, epoch=epoch)
         elif wait.listening and await has_arrived(writing, wait.listening):
-            await writing.change(id_, transitions.wake(self._store, ARRIVED, epoch=epoch, now=writing.now))
+            await wake_early(writing, self._store, id_, ARRIVED, epoch=epoch)
         elif wait.listening:
             await listen(writing, id_, epoch, wait.listening)
 

@@ -7,12 +7,14 @@ import pytest
 from stigmer_cli.domain.execution import Execution, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import Effect, StepKind, StepState
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store.children import CHILD_ENDED, DEPTH_MAX
 from stigmer_cli.store.event_chain import GENERATIONS_MAX
 from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.runs import ReportResult
+from stigmer_cli.store.step_rows import StepDraft
 from stigmer_cli.store.store import Store
 from stigmer_cli.store.waits import WaitReport
 from tests.contracts.store.drafts import AGENT, OTHER_RUN, RUN, running, timeline
@@ -88,6 +90,22 @@ async def _start(store: Store, number: int, starter: ExecutionId | None) -> Exec
         id=_name(number), kind=Kind.WORKFLOW, agent_id=AGENT, agent_name="again", message="{}", started_by=starter
     )
     return (await store.executions.accept(draft, reason=QueueReason.ACCEPTED, detail="")).execution.id
+
+
+async def test_the_timer_of_a_wait_goes_where_the_end_of_a_child_ends_that(store: Store) -> None:
+    parent = await running(store)
+    child = await accept(store, parent)
+    timer = StepDraft(
+        key="/do/0/a/timer/1", kind=StepKind.TASK, name="a", effect=Effect.NONE, nonce="nonce-1", input_hash="h"
+    )
+    report = WaitReport(
+        wait_for=WaitFor.EXECUTION, step=timer.key, cause=CAUSE, delay_s=60.0, timer=timer, children=[child]
+    )
+    assert await store.waits.report(parent, epoch=1, run=RUN, attempt=1, wait=report) == ReportResult.TAKEN
+    assert [step.state for step in await store.steps.list(parent, after=0, limit=5)] == [StepState.BEGUN]
+    await store.executions.request_cancel(child)
+    assert await standing(store, parent) == WOKEN
+    assert await store.steps.list(parent, after=0, limit=5) == []
 
 
 async def test_a_parent_goes_on_at_once_whose_child_has_ended_before_it_waits(store: Store) -> None:

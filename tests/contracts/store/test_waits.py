@@ -304,8 +304,41 @@ async def test_an_event_that_the_waker_passes_on_does_not_end_the_timer_before_i
     await store.cloud_events.publish([check_event(order)])
     assert await store.waits.find_due(clock.now(), limit=5) == [id_]
     assert await store.waits.wake(id_)
-    [step] = await store.steps.list(id_, after=0, limit=5)
-    assert step.state is StepState.BEGUN
+    assert await store.steps.list(id_, after=0, limit=5) == [], "its time has not come, and nobody waits for it"
+
+
+async def test_the_timer_of_a_wait_goes_where_something_else_ends_that(store: Store, clock: RealSleepClock) -> None:
+    order = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order"}
+    for is_cancelled in (True, False):
+        id_, timer = await wait_for_order_or(timedelta(days=1), store, clock)
+        assert [step.key for step in await store.steps.list(id_, after=0, limit=5)] == [timer]
+        if is_cancelled:
+            await store.executions.request_cancel(id_)
+        else:
+            await store.cloud_events.publish([check_event(order)])
+        assert (await store.executions.get(id_)).phase is (Phase.CANCELLED if is_cancelled else Phase.PENDING)
+        assert await store.steps.list(id_, after=0, limit=5) == [], "nobody waits for its time any more"
+    late, _timer = await wait_for_order_or(timedelta(days=1), store, clock)
+    assert (await store.executions.get(late)).phase is Phase.PENDING, "the event was there"
+    assert await store.steps.list(late, after=0, limit=5) == []
+
+
+async def test_an_event_for_an_earlier_wait_leaves_the_timer_of_the_present_one(
+    store: Store, clock: RealSleepClock
+) -> None:
+    id_, _first = await wait_for_order_or(timedelta(hours=1), store, clock)
+    await clock.advance(3_600.0)
+    assert await store.waits.wake(id_)
+    await run_again(store, id_)
+    timer = StepDraft(
+        key="/do/1/wait/timer/1", kind=StepKind.TASK, name="w", effect=Effect.NONE, nonce="nonce-1", input_hash="h"
+    )
+    wait = WaitReport(wait_for=WaitFor.TIME, step=timer.key, cause="some time", delay_s=60.0, timer=timer)
+    assert await store.waits.report(id_, epoch=2, run=OTHER_RUN, attempt=1, wait=wait) == ReportResult.TAKEN
+    order = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order"}
+    await store.cloud_events.publish([check_event(order)])
+    assert (await store.executions.get(id_)).waiting is not None
+    assert [step.state for step in await store.steps.list(id_, after=0, limit=5)] == [StepState.DONE, StepState.BEGUN]
 
 
 async def test_a_wait_that_began_under_a_clock_that_was_ahead_lasts_as_long_as_it_was_meant_to(

@@ -78,10 +78,17 @@ _UNREAD = (
     .group_by(_ROW.agent_version)
     .subquery()
 )
+_DOCUMENT = workflow_versions.c.document
+_MAY_LISTEN = or_(
+    _DOCUMENT.contains('"listen"'),
+    # A function that is fetched when it is called may listen, too: NAME:VERSION@CATALOG, or one at an address.
+    _DOCUMENT.like('%"call":"%:%@%'),
+    *(_DOCUMENT.contains(f'"call":"{scheme}://') for scheme in ("http", "https", "file")),
+)
 _UNREAD_SINCE = (
     select(func.min(_UNREAD.c.since))
     .select_from(_UNREAD.join(workflow_versions, workflow_versions.c.id == _UNREAD.c.version))
-    .where(workflow_versions.c.document.contains('"listen"'))
+    .where(_MAY_LISTEN)
 )
 
 

@@ -1,8 +1,10 @@
 """Events: each is taken once, in one order, and no execution that listens for one misses it."""
 
 import asyncio
+import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +16,7 @@ from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import NotFound, ServerBusy
+from stigmer_cli.json_text import dump_json
 from stigmer_cli.store.event_tables import listeners
 from stigmer_cli.store.listeners import ARRIVED, Listener
 from stigmer_cli.store.runs import Claimant, ReportResult
@@ -283,6 +286,30 @@ async def test_what_an_open_execution_has_yet_to_look_at_is_kept_longer(store: S
     assert [one["id"] for _, one in page.events] == ["wakes it"]
     await listen(store, id_, after=page.upto, run=OTHER_RUN)
     assert await forget(store, clock) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "is_kept"),
+    [
+        ("wait-for-order:1.0.0@shop", True),
+        ("https://shop.example/function.yaml", True),
+        ("file:///functions/order.yaml", True),
+        ("http", False),
+    ],
+)
+async def test_an_event_is_kept_for_a_function_that_may_listen_once_it_is_fetched(
+    store: Store,
+    clock: RealSleepClock,
+    call: str,
+    is_kept: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    draft = workflow("calls")
+    document = {**json.loads(draft.document), "do": [{"a": {"call": call, "with": {"endpoint": "https://a.example"}}}]}
+    await store.workflows.apply([replace(draft, document=dump_json(document))])
+    await running_workflow(store, "calls")
+    clock.move(1)
+    await store.cloud_events.publish([event("before it listens")])
+    assert await forget(store, clock) == (0 if is_kept else 1)
 
 
 async def test_the_limits_hold_whatever_is_still_to_be_read(store: Store, clock: RealSleepClock) -> None:

@@ -34,6 +34,9 @@ FIRST_TURN = "/turns/0"
 CUT_OFF = "it was cut off before it had ended, by a timeout, or because another branch had won"
 """In the error of a step of a workflow that may have taken effect, and that nobody performs again unasked."""
 
+NOT_IN_TIME = "it was not done within"
+"""In the error of a workflow, or a task of it, that was not done before its timeout."""
+
 _STEP_IN_REASON = re.compile(r"step (?P<key>/\S+) ")
 
 

@@ -24,8 +24,9 @@ from stigmer_cli.errors import Conflict
 from stigmer_cli.store.conversations import copy_conversation
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.follow_ups import ask_before, copy_asked
-from stigmer_cli.store.step_rows import find_step, read_journal
+from stigmer_cli.store.step_rows import find_step, forget, read_journal
 from stigmer_cli.store.tables import decisions, executions, step_contents, steps
+from stigmer_cli.store.time_limits import list_limits
 
 _SOURCE: BindParameter[str] = bindparam("source", type_=Text)
 _TARGET: BindParameter[str] = bindparam("target", type_=Text)
@@ -101,3 +102,5 @@ async def copy_journal(writing: Writing, fork: Fork, target: ExecutionId) -> Non
     named = {"source": fork.source, "target": target, "before": first.seq}
     for copy in _COPIES:
         await writing.connection.execute(copy, named)
+    for step in list_limits([step for step in journal if step.seq < first.seq], [first.key]):
+        await forget(writing, target, step.seq)  # its timeouts begin with it

@@ -44,9 +44,13 @@ def is_cut_off(step: Step) -> bool:
     return step.state is StepState.FAILED and CUT_OFF in (step.error or "")
 
 
-async def find_culprit(writing: Writing, id_: ExecutionId, journal: Sequence[Step]) -> Step | None:
+async def read_error(writing: Writing, id_: ExecutionId) -> str:
+    """With which error the execution failed; empty where it did not."""
+    return str(await writing.connection.scalar(_ERROR, {"id": id_}) or "")
+
+
+def find_culprit(journal: Sequence[Step], error: str) -> Step | None:
     """The step whose failure ended the workflow: the last one with its error, or else the last step, if it failed."""
-    error = str(await writing.connection.scalar(_ERROR, {"id": id_}) or "")
     failed = [step for step in journal if step.state is StepState.FAILED and step.kind is StepKind.TASK]
     named = [step for step in failed if step.error and error.startswith(step.error)]
     if named:

@@ -40,12 +40,14 @@ from stigmer_cli.store.resumed_workflows import (
     list_children_but,
     list_decisions,
     lock_parent,
+    read_error,
     release,
     start_others,
 )
 from stigmer_cli.store.step_rows import find_step, forget, read_journal, write_skipped
 from stigmer_cli.store.tables import IN_THE_AIR, steps
 from stigmer_cli.store.task_rows import forget_tasks
+from stigmer_cli.store.time_limits import describe_limits, find_expired, is_left_by, list_limits
 from stigmer_cli.store.timers import forget_timers
 
 _ALL_IN_THE_AIR = select(steps.c.execution_id, steps.c.seq).where(
@@ -147,6 +149,7 @@ async def _resume(writing: Writing, store: StoreId, id_: ExecutionId, decision: 
     found = await _resume_children(writing, store, row, journal, forgotten, decision)
     if found.outcome is not ResumeOutcome.RESUMED:
         return found
+    found = _join(found, "" if decision.forget_from else describe_limits(forgotten))
     for step in forgotten:
         await forget(writing, id_, step.seq)
         if decision.forget_from:  # else what a person said about it still holds
@@ -162,7 +165,7 @@ async def _resume(writing: Writing, store: StoreId, id_: ExecutionId, decision: 
     return found
 
 
-async def _resume_children(  # noqa: PLR0913 - what the one transaction knows
+async def _resume_children(
     writing: Writing,
     store: StoreId,
     row: RowMapping,
@@ -226,12 +229,12 @@ async def _resume_parent(writing: Writing, store: StoreId, id_: ExecutionId, fou
 
 async def _failed_of(writing: Writing, parent: ExecutionId, journal: Sequence[Step], id_: ExecutionId) -> bool:
     """Whether `parent` failed because `id_`, which it waited for, had failed."""
-    culprit = await find_culprit(writing, parent, journal)
+    culprit = find_culprit(journal, await read_error(writing, parent))
     child = await find_child(writing, parent, culprit) if culprit else None
     return child is not None and child["id"] == id_
 
 
-async def _leave_parent(  # noqa: PLR0913 - what the one transaction knows
+async def _leave_parent(
     writing: Writing, parent: ExecutionId, phase: Phase, journal: Sequence[Step], id_: ExecutionId, found: Resumed
 ) -> Resumed:
     """Have `parent` not wait for `id_` any more, whose failure it has seen, or which it has outlived by now."""
@@ -298,21 +301,36 @@ async def _choose_forgotten(
                 f"step {step.key} of {id_} is {step.state}: its result is recorded",
                 hint=f"stigmer executions resume {id_} --from {step.key} forgets it, and what began after it",
             )
+    is_failed_workflow = row["kind"] == Kind.WORKFLOW and row["phase"] == Phase.FAILED
     if decision.forget_from:
         first = find_step(id_, journal, decision.forget_from)
-        return [step for step in journal if step.seq >= first.seq]
+        before = [step for step in journal if step.seq < first.seq]
+        limits = list_limits(before, [first.key]) if is_failed_workflow else []
+        return [*journal[len(before) :], *limits]
+    if is_failed_workflow:
+        return _choose_in_failed(journal, decision, id_, await read_error(writing, id_))
     if decision.repeat:
         return [find_step(id_, journal, decision.repeat), *list_decisions(journal, [decision.repeat])]
     if row["phase"] != Phase.FAILED or not journal:
         return []
-    if row["kind"] == Kind.WORKFLOW:
-        culprit = await find_culprit(writing, id_, journal)
-        keys = [key for key in (culprit.key if culprit else None, decision.skip) if key]
-        failed = [culprit] if culprit and culprit.key != decision.skip else []
-        return [*failed, *list_decisions(journal, keys)]
     last = journal[-1]
     ended_it = last.state is StepState.FAILED and last.kind is not StepKind.TOOL and last.key != decision.skip
     return [last] if ended_it else []
+
+
+def _choose_in_failed(journal: Sequence[Step], decision: Decision, id_: ExecutionId, error: str) -> Sequence[Step]:
+    """Of a workflow: the task that failed it, or what a timeout cut off that did, and what was decided around these."""
+    culprit = find_culprit(journal, error)
+    expired = find_expired(journal, error) if culprit is None else None
+    if decision.repeat:
+        again = [find_step(id_, journal, decision.repeat)]
+    elif culprit is not None:
+        again = [culprit] if culprit.key != decision.skip else []
+    else:
+        cut = [step for step in journal if is_cut_off(step)] if expired is not None and not decision.skip else []
+        again = [step for step in cut if is_left_by(step, expired or "", journal)]
+    keys = [key for key in (*(step.key for step in again), decision.skip, expired) if key is not None]
+    return [*again, *list_decisions(journal, keys), *list_limits(journal, keys)]
 
 
 def _find_undecided(row: RowMapping, journal: Sequence[Step], decided: set[int], decision: Decision) -> str:

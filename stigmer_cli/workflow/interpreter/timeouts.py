@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
+from stigmer_cli.domain.step import NOT_IN_TIME
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.interpreter.run import Flow, Run
 from stigmer_cli.workflow.interpreter.scope import Scope
@@ -46,7 +47,7 @@ async def run_within(run: Run, limit_ms: int, key: str, scope: Scope, body: Body
         scope.context.restore(before)
     await _record(run, key, {"tasks": run.tasks_begun})
     await run.cut_off([key])
-    raise make_error(ErrorType.TIMEOUT, f"it was not done within {limit_ms / 1_000:g} s")
+    raise make_error(ErrorType.TIMEOUT, f"{NOT_IN_TIME} {limit_ms / 1_000:g} s")
 
 
 async def _run_until(run: Run, deadline_ms: int, key: str, body: Body) -> Flow | None:

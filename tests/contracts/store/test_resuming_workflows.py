@@ -4,16 +4,17 @@ from stigmer_cli.api.resume import ResumeOutcome
 from stigmer_cli.domain.execution import Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.step import CUT_OFF, Effect, StepKind, StepState
+from stigmer_cli.domain.step import CUT_OFF, NOT_IN_TIME, Effect, StepKind, StepState
 from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.store.children import make_child_id
 from stigmer_cli.store.execution_draft import ExecutionDraft
+from stigmer_cli.store.forking import Fork, copy_journal
 from stigmer_cli.store.resumed_workflows import release
 from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.step_rows import EndedStep, StepDraft, StepEnd
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import AGENT, OTHER_RUN, RUN
-from tests.contracts.store.test_workflows import phases, report, running, task, workflow
+from tests.contracts.store.test_workflows import accept, phases, report, running, task, workflow
 from tests.support.ids import claim
 
 NOTHING = Decision()
@@ -256,7 +257,8 @@ async def test_a_child_whose_failure_its_parent_has_seen_goes_on_alone_and_one_t
     for child in (seen, unseen):
         await end(store, child, Phase.FAILED)
     await ended(store, id_, "/do/0/a", BROKE, name="a: agent")
-    assert (await store.resuming.resume(seen, NOTHING)).reason == f"{id_} waits for it no more: it has gone on without it"
+    said = await store.resuming.resume(seen, NOTHING)
+    assert said.reason == f"{id_} waits for it no more: it has gone on without it"
     assert (await store.resuming.resume(unseen, NOTHING)).reason == ""
     assert [await parent_of(store, child) for child in (seen, unseen)] == [None, id_]
 
@@ -274,3 +276,64 @@ async def test_what_was_found_abandoned_is_kept_where_its_parent_goes_on_before_
     await store.executions.request_cancel(id_)
     assert await store.children.end_abandoned(found) == [child]
     assert (await store.executions.get(child)).phase is Phase.CANCELLED
+
+
+async def recorded(store: Store, id_: ExecutionId, *steps: tuple[str, str]) -> None:
+    """Steps of timeouts, with their results."""
+    for key, result in steps:
+        name = key.rpartition("/")[2]
+        draft = StepDraft(key=key, kind=StepKind.TASK, name=name, effect=Effect.NONE, nonce="nonce-one", input_hash="h")
+        end = StepEnd(state=StepState.DONE, result=result)
+        await store.steps.finish(id_, epoch=1, run=RUN, attempt=1, step=EndedStep(draft=draft, end=end))
+
+
+OVER = f"Timeout Error (408): {NOT_IN_TIME} 2 s"
+
+
+async def test_the_timeout_of_which_a_workflow_failed_begins_again(store: Store) -> None:
+    id_ = await begun(store)
+    await recorded(store, id_, ("/deadline", "1"), ("/do/0/a/deadline", "1"), ("/do/0/a/timeout", "false"))
+    await recorded(store, id_, ("/do/1/deadline", "1"), ("/do/2/b/deadline", "1"), ("/timeout", '{"tasks":3}'))
+    await fail(store, id_, OVER)
+    said = await store.resuming.resume(id_, NOTHING)
+    assert (said.outcome, said.reason) == (
+        ResumeOutcome.RESUMED,
+        "the timeout of the workflow begins again, and 1 more do",
+    )
+    assert await keys(store, id_) == ["/do/0/a/deadline", "/do/0/a/timeout", "/do/1/deadline"]
+
+
+async def test_a_person_decides_first_about_what_the_timeout_of_a_workflow_cut_off(store: Store) -> None:
+    for decision in (Decision(repeat="/do/0/a"), Decision(skip="/do/0/a"), Decision(forget_from="/do/0/a")):
+        id_ = await begun(store)
+        await recorded(store, id_, ("/deadline", "1"))
+        await ended(store, id_, "/do/0/a", CUT_OFF)
+        await recorded(store, id_, ("/timeout", '{"tasks":1}'))
+        await fail(store, id_, OVER)
+        said = await store.resuming.resume(id_, NOTHING)
+        assert said.outcome is ResumeOutcome.UNDECIDED
+        assert f"resume {id_} with --repeat /do/0/a or --skip /do/0/a" in said.reason
+        assert (await store.resuming.resume(id_, decision)).outcome is ResumeOutcome.RESUMED
+        assert await keys(store, id_) == (["/do/0/a"] if decision.skip else []), "with either the time begins again"
+
+
+async def test_the_timeouts_around_a_task_that_failed_begin_again_with_it(store: Store) -> None:
+    id_ = await begun(store)
+    await recorded(store, id_, ("/deadline", "1"), ("/do/0/a/deadline", "1"), ("/do/0/a/timeout", "false"))
+    await ended(store, id_, "/do/1/b", BROKE)
+    await recorded(store, id_, ("/timeout", "false"))
+    await fail(store, id_)
+    assert (await store.resuming.resume(id_, NOTHING)).reason == "the timeout of the workflow begins again"
+    assert await keys(store, id_) == ["/do/0/a/deadline", "/do/0/a/timeout"]
+
+
+async def test_in_a_fork_the_timeouts_around_its_first_step_begin_then(store: Store) -> None:
+    id_ = await begun(store)
+    await recorded(store, id_, ("/deadline", "1"), ("/do/0/a/deadline", "1"), ("/do/0/a/timeout", "false"))
+    await ended(store, id_, "/do/1/b", BROKE)
+    await fail(store, id_)
+    made = (await accept(store, "parent")).id
+    async with store._database.writing() as writing:
+        await copy_journal(writing, Fork(source=id_, before="/do/1/b"), made)
+    assert await keys(store, made) == ["/do/0/a/deadline", "/do/0/a/timeout"]
+    assert (await keys(store, id_))[0] == "/deadline"

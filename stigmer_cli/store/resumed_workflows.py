@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, Select, and_, bindparam, select, update
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import CUT_OFF, RECORDED, Step, StepKind, StepState
-from stigmer_cli.store.children import REPLACED, ask_to_end, list_child_ids
+from stigmer_cli.store.children import REPLACED, REPLACED_MAX, ask_to_end, list_child_ids, make_child_id
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.tables import OPEN, executions
 
@@ -21,6 +21,9 @@ CHILD_NAMES = {": agent": Kind.AGENT, ": workflow": Kind.WORKFLOW}
 
 START_NAME = ": start of workflow"
 """How the names of steps end that start an execution of a workflow, and do not wait for it."""
+
+CHUNK = 5_000
+"""Executions of one statement: SQLite takes 32,766 parameters unless it was built otherwise, and PostgreSQL 65,535."""
 
 _ROW = executions.c
 _ERROR = select(_ROW.error).where(_ROW.id == bindparam("id"))
@@ -81,11 +84,7 @@ async def lock_parent(writing: Writing, id_: ExecutionId) -> RowMapping | None:
 
 def has_read(parent: ExecutionId, journal: Sequence[Step], child: ExecutionId) -> bool:
     """Whether `parent`, whose journal that is, has recorded how `child` ended, and waits for it no more."""
-    return any(
-        child in list_child_ids(parent, step.key, kind)
-        for step in journal
-        if step.state in RECORDED and (kind := _find_kind(step)) is not None
-    )
+    return any(step.state in RECORDED and _find_in({child}, parent, step) for step in journal)
 
 
 async def detach(writing: Writing, ids: Sequence[ExecutionId]) -> None:
@@ -94,10 +93,12 @@ async def detach(writing: Writing, ids: Sequence[ExecutionId]) -> None:
 
 
 async def release(writing: Writing, ids: Sequence[ExecutionId]) -> None:
-    """Have nobody wait for `ids` any more, and end those that have not ended."""
-    if ids:
-        await detach(writing, ids)
-        await ask_to_end(writing, ids)
+    """Have nobody wait for `ids` any more, and end those that have not ended. They may be tens of thousands."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), CHUNK):
+        chunk = ordered[start : start + CHUNK]
+        await detach(writing, chunk)
+        await ask_to_end(writing, chunk)
 
 
 async def start_others(writing: Writing, starter: ExecutionId, steps: Sequence[Step]) -> Sequence[ExecutionId]:
@@ -127,13 +128,20 @@ async def _list_but(
     writing: Writing, query: Select[Any], parent: ExecutionId, kept: Sequence[Step]
 ) -> Sequence[ExecutionId]:
     children = [ExecutionId(row.id) for row in (await writing.connection.execute(query, {"id": parent})).all()]
-    of_kept = {
-        id_
-        for step in (kept if children else ())
-        if (kind := _find_kind(step)) is not None
-        for id_ in list_child_ids(parent, step.key, kind)
-    }
+    if not children:
+        return []
+    known = {row.id for row in (await writing.connection.execute(_CHILDREN, {"id": parent})).all()}
+    of_kept = {_find_in(known, parent, step) for step in kept}
     return [id_ for id_ in children if id_ not in of_kept]
+
+
+def _find_in(known: Collection[ExecutionId], parent: ExecutionId, step: Step) -> ExecutionId | None:
+    """The execution that the step waited for, among those that are `known`: most often the first that it asked for."""
+    kind = _find_kind(step)
+    if kind is None:
+        return None
+    ids = (make_child_id(parent, step.key, kind, number) for number in range(REPLACED_MAX + 1))
+    return next((id_ for id_ in ids if id_ in known), None)
 
 
 def _find_kind(step: Step) -> Kind | None:

@@ -337,3 +337,13 @@ async def test_in_a_fork_the_timeouts_around_its_first_step_begin_then(store: St
         await copy_journal(writing, Fork(source=id_, before="/do/1/b"), made)
     assert await keys(store, made) == ["/do/0/a/deadline", "/do/0/a/timeout"]
     assert (await keys(store, id_))[0] == "/deadline"
+
+
+async def test_more_executions_are_released_than_one_statement_has_parameters_for(store: Store) -> None:
+    id_ = await begun(store)
+    child = await start(store, id_, "/do/0/ask")
+    unknown = [ExecutionId(f"aex-{number:026}") for number in range(66_000)]
+    async with store._database.writing() as writing:
+        await release(writing, [*unknown, child])
+    assert (await store.executions.get(child)).phase is Phase.CANCELLED
+    assert await parent_of(store, child) is None

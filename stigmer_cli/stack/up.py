@@ -22,6 +22,7 @@ from stigmer_cli.stack.failure import FailedPart, StartFailed, start_failed
 from stigmer_cli.stack.home import prepare_home
 from stigmer_cli.stack.http_endpoints import draw_http_endpoints
 from stigmer_cli.stack.idle_runner import explain_idle_runner
+from stigmer_cli.stack.last_supervisor import STOPPING_MAX_S, clear_the_dead, explain_silence, is_stopping
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import (
     SERVER,
@@ -38,7 +39,7 @@ from stigmer_cli.stack.ports import with_ports
 from stigmer_cli.stack.readiness import find_unready_parts, select_changes
 from stigmer_cli.stack.rollback import describe_left, roll_back
 from stigmer_cli.stack.server_probe import ServerProbe
-from stigmer_cli.stack.standstill import FROZEN, STATES, find_stalled_processes
+from stigmer_cli.stack.standstill import find_stalled_processes
 from stigmer_cli.stack.start_requests import forget_store_of_stopped_server, request_adoption, request_at_start
 from stigmer_cli.stack.start_settings import (
     OLD_SUPERVISOR,
@@ -53,11 +54,10 @@ from stigmer_cli.stack.status import server_pids
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.launch import launch
-from stigmer_cli.supervisor.lock import FileLock, held
-from stigmer_cli.supervisor.process import ProcessId, run_state
-from stigmer_cli.supervisor.record import LOCK_FILE, SupervisorRecord, read_record
+from stigmer_cli.supervisor.lock import held
+from stigmer_cli.supervisor.process import ProcessId
+from stigmer_cli.supervisor.record import SupervisorRecord
 from stigmer_cli.supervisor.spec import ChildSpec
-from stigmer_cli.supervisor.supervisor import end_survivors
 
 ANSWER_MAX_S = 2.0
 LOOK_MAX_S = 2.0
@@ -70,7 +70,6 @@ LAST_LOOK_S = 1.0
 JOINED_LOOK_EVERY_S = 0.2
 """A call that only waits for another one's start polls less often: there may be fifty."""
 
-STOPPING_MAX_S = 10.0
 DRAWS_MAX = 5
 QUICK_ENDS_MAX = 3
 """A part that ended so often during the start will not come up."""
@@ -201,9 +200,11 @@ async def _begin(settings: Settings, options: StackOptions, around: UpContext) -
             try:
                 record = await control.status()
             except Unresponsive as error:
-                raise _silent(settings.home) from error
-            if not record.is_stopping:
-                return await _join(settings, options, control, record, around)
+                if not is_stopping(settings.home):
+                    raise explain_silence(settings.home) from error
+            else:
+                if not record.is_stopping:
+                    return await _join(settings, options, control, record, around)
             await control.is_gone(STOPPING_MAX_S)
     return await _start(settings, options, around)
 
@@ -213,16 +214,7 @@ async def connect_to_supervisor(home: Home) -> Control | None:
     try:
         return await connect(home.run, within_s=ANSWER_MAX_S)
     except Unresponsive as error:
-        raise _silent(home) from error
-
-
-def _silent(home: Home) -> MachineError:
-    record = read_record(home.run)
-    who = f" (pid {record.id.pid})" if record else ""
-    if record and STATES.get(run_state(record.id.pid) or "") == FROZEN:
-        message = f"the supervisor{who} of {home.path} is {FROZEN}"
-        return MachineError(message, hint=f"kill -CONT {record.id.pid}, or stigmer down")
-    return MachineError(f"the supervisor{who} of {home.path} runs but does not answer", hint="stigmer down")
+        raise explain_silence(home) from error
 
 
 async def _join(
@@ -270,7 +262,7 @@ async def respawn_part(
 async def _start(settings: Settings, options: StackOptions, around: UpContext) -> Begun:
     home, clock = settings.home, around.clock
     asked = settings_to_start(settings, options)
-    await _clear_the_dead(home, clock)
+    await clear_the_dead(home, clock)
     settings = local(with_ports(asked, options, around.claims))
     if settings.runs_own_temporal:
         options = replace(options, http_endpoints=draw_http_endpoints(settings, options))
@@ -289,7 +281,7 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
             own = await launch(spec, environ=around.environ, clock=clock, keeps=keeps)
     except Conflict as error:
         opening.take_back()
-        raise _silent(home) from error
+        raise explain_silence(home) from error
     except OSError as error:
         opening.take_back()
         raise MachineError(
@@ -307,22 +299,6 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
         changes=opening.changes,
         opening=opening,
     )
-
-
-async def _clear_the_dead(home: Home, clock: Clock) -> None:
-    """End what a dead supervisor left, before its ports are looked at; raises MachineError where it is not dead."""
-    lock = FileLock(home.run / LOCK_FILE)
-    try:
-        if not lock.acquire():
-            raise _silent(home)
-        record = read_record(home.run)
-        await end_survivors([child.id for child in record.children if child.id] if record else [], clock=clock)
-    except OSError as error:
-        raise MachineError(
-            f"cannot use {lock.path}: {reason_of(error)}", hint="free space, or make it writable"
-        ) from error
-    finally:
-        lock.release()
 
 
 # -- wait

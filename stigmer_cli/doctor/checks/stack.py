@@ -61,11 +61,9 @@ def _judge_down(facts: Facts, probe: SupervisorObservation) -> Found:
     place = facts.settings.home.path
     if facts.endpoints is not None and probe.record is not None:
         gone = probe.record.id
-        return failed(
-            f"the supervisor of the stack in {place} died (pid {gone.pid}), and its parts with it",
-            "stigmer up",
-            pid=gone.pid,
-        )
+        died = f"the supervisor of the stack in {place} died (pid {gone.pid}), and its parts with it"
+        stopped = f"the supervisor of the stack in {place} (pid {gone.pid}) was told to end, and did, with its parts"
+        return failed(stopped if probe.record.is_stopping else died, "stigmer up", pid=gone.pid)
     why = "it is stopped" if facts.settings.home.logs.exists() else "none was ever started there"
     return failed(f"no stack runs in {facts.settings.home.shown}: {why}", "stigmer up", home=str(place))
 

@@ -25,6 +25,7 @@ from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.ports import PortsTaken, is_free, owner_of, with_ports
 from stigmer_cli.stack.restart import restart, restart_part
 from stigmer_cli.stack.status import PartState, StackState, status
+from stigmer_cli.supervisor.record import SOCKET
 from stigmer_cli.supervisor.spec import ChildSpec
 from tests.support.freezing import freeze
 from tests.support.polling import eventually, until_true
@@ -159,6 +160,23 @@ async def test_down_waits_for_a_supervisor_that_ends_long_after_it_has_closed_it
     ended = await down(busy.home, clock=CLOCK)
 
     assert (ended.parts[-1].name, supervisor.is_alive) == ("supervisor", False)
+
+
+async def test_up_waits_for_a_supervisor_that_was_told_to_end_and_ends_long_after_its_socket_is_gone(
+    stack: Stack, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(ENDS_LATE)
+    busy = stack.shell(PYTHONPATH=str(tmp_path))
+    await busy.up()
+    supervisor = busy.processes()["supervisor"]
+
+    supervisor.send(signal.SIGTERM)
+    await until_true(lambda: not (busy.home.run / SOCKET).exists(), "its socket is gone")
+    assert supervisor.is_alive
+    ready = await busy.up()
+
+    assert ready.started == ("temporal", "server", "runner")
+    assert busy.processes()["supervisor"] != supervisor
 
 
 async def test_a_frozen_supervisor_is_one_cause_and_one_fix(stack: Stack) -> None:

@@ -162,6 +162,19 @@ async def test_supervisor(facts: Facts, expected: tuple[str, str, str]) -> None:
     assert brief(await stack.supervisor(facts)) == expected
 
 
+async def test_a_supervisor_that_was_told_to_end_has_not_died() -> None:
+    gone = probe(is_answering=False, is_there=False)
+    assert gone.record is not None
+    facts = healthy(
+        supervisor=replace(gone, record=replace(gone.record, is_stopping=True)),
+        processes=processes(supervisor=ProcessSeen(pid=10, is_alive=False)),
+        server=CLOSED,
+    )
+    _, message, hint = brief(await stack.supervisor(facts))
+    told = "the supervisor of the stack in /home/ada/.stigmer (pid 10) was told to end, and did, with its parts"
+    assert (message, hint) == (told, "stigmer up")
+
+
 @pytest.mark.parametrize(
     ("still", "expected"),
     [

@@ -146,9 +146,19 @@ class Client(HttpCalls):
         body = ApplyWorkflowsRequest(items=list(workflows), agents=list(agents), dry_run=is_dry_run)
         return await self._post("/v1/workflows:apply", body, ApplyWorkflowsResponse)
 
-    async def workflows(self, *, limit: int = 100, cursor: str | None = None, has_status: bool = False) -> WorkflowPage:
-        """One page of workflows by name; `has_status`: with what each has run."""
-        query = {"limit": limit, "cursor": cursor, "status": "true" if has_status else None}
+    async def workflows(
+        self, *, limit: int = 100, cursor: str | None = None, has_status: bool = False, is_brief: bool = False
+    ) -> WorkflowPage:
+        """One page of workflows by name; `has_status`: with what each has run, `is_brief`: without their documents.
+
+        A server of an older version sends them all the same.
+        """
+        query = {
+            "limit": limit,
+            "cursor": cursor,
+            "status": "true" if has_status else None,
+            "brief": "true" if is_brief else None,
+        }
         return await self._get("/v1/workflows", WorkflowPage, query)
 
     async def workflow(self, name: str) -> WorkflowResource:

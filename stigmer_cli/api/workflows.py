@@ -56,12 +56,12 @@ class WorkflowMetadata(SentMetadata):
 
 
 class WorkflowResource(Sent):
-    """A workflow; `spec` is its document. `status` only where it was asked for."""
+    """A workflow; `spec` is its document, which a list may leave out. `status` only where it was asked for."""
 
     api_version: str = API_VERSION
     kind: str = "Workflow"
     metadata: WorkflowMetadata
-    spec: dict[str, JsonValue]
+    spec: dict[str, JsonValue] = Field(default={}, exclude_if=lambda spec: not spec)
     status: AgentStatus | None = Field(default=None, exclude_if=lambda status: status is None)
 
     @property

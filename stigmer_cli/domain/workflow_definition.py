@@ -9,7 +9,7 @@ from stigmer_cli.domain.identity import WorkflowDefinitionId
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowDefinition:
-    """A workflow as stored. `version` is what its document says, and `document` is JSON text.
+    """A workflow as stored. `version` is what its document says. `document` is JSON text, empty where it was not read.
 
     `version_id` names this document: a hash.
     """

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import RowMapping, Select, bindparam, delete, func, literal, select, tuple_, update
 
 from stigmer_cli.domain.identity import AgentId, ExecutionId, WorkflowDefinitionId, is_id
 from stigmer_cli.domain.workflow_definition import WorkflowDefinition
@@ -29,6 +29,7 @@ _NAMESPACE_END = "/"
 _ALL = select(workflows, workflow_versions.c.document).join(
     workflow_versions, workflow_versions.c.id == workflows.c.version_id
 )
+_WITHOUT_DOCUMENT = select(workflows, literal("").label("document"))
 _SIZES = select(func.length(workflow_versions.c.document)).join(
     workflows, workflow_versions.c.id == workflows.c.version_id
 )
@@ -109,15 +110,20 @@ class WorkflowTable:
 
     @whole
     async def list(
-        self, *, limit: int, after: tuple[str, str] | None = None
+        self, *, limit: int, after: tuple[str, str] | None = None, has_documents: bool = True
     ) -> tuple[Sequence[WorkflowDefinition], bool]:
         """Up to `limit` workflows in the order of name and namespace, starting after those; whether there are more.
 
-        They are fewer where their documents have more than `PAGE_CHARS` characters.
+        They are fewer where their documents have more than `PAGE_CHARS` characters; without `has_documents`, these are
+        empty, and not read.
         """
         behind = [] if after is None else [tuple_(_OF.name, _OF.namespace) > tuple_(*after)]
         ordered = (_OF.name, _OF.namespace)
         async with self._database.reading() as connection:
+            if not has_documents:
+                query = _WITHOUT_DOCUMENT.where(*behind).order_by(*ordered).limit(limit + 1)
+                found = [_definition_of(row) for row in (await connection.execute(query)).mappings()]
+                return found[:limit], len(found) > limit
             sizes = (await connection.scalars(_SIZES.where(*behind).order_by(*ordered).limit(limit + 1))).all()
             number = count_fitting(sizes[:limit], PAGE_CHARS)
             rows = (await connection.execute(_ALL.where(*behind).order_by(*ordered).limit(number))).mappings()

@@ -50,7 +50,7 @@ def find_workflows(asked: Asked) -> Iterable[Item]:
     parent = asked.context.parent
     if parent is not None and parent.info_name == "schedules":
         return find_scheduled(asked)
-    found = _fetch(asked, "/v1/workflows?limit=100")
+    found = _fetch(asked, "/v1/workflows?limit=100&brief=true")
     return [
         Item(value=one["name"], about=f"{one['namespace']} {one['version']}")
         for one in (item["metadata"] for item in found["items"])

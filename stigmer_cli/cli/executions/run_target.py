@@ -114,6 +114,6 @@ async def _has_workflow(client: Client, name: str) -> bool:
 async def _list_names(client: Client) -> Sequence[str]:
     """The names of agents and workflows, as `run` takes them."""
     agents = await client.agents(limit=NAMES_MAX)
-    workflows = await client.workflows(limit=100)
+    workflows = await client.workflows(limit=100, is_brief=True)
     names = [item.metadata.slug for item in agents.items]
     return [*names, *(name for item in workflows.items for name in (item.metadata.name, item.full_name))]

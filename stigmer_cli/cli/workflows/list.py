@@ -10,7 +10,7 @@ from stigmer_cli.api.workflows import WorkflowResource
 from stigmer_cli.cli.agents.list import format_count, format_last_run
 from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import truncate_line
+from stigmer_cli.cli.output import Format, truncate_line
 from stigmer_cli.cli.pages import fetch_items
 from stigmer_cli.client import Client
 
@@ -30,7 +30,8 @@ COLUMNS = (
 
 def list_workflows(cli: Cli, *, limit: int, is_yaml: bool) -> None:
     """Print up to `limit` workflows, with what they have run, or, with `is_yaml`, the documents of them."""
-    items = cli.call(lambda client: fetch_workflows(client, limit, has_status=not is_yaml))
+    is_brief = not is_yaml and cli.out.format is Format.TABLE
+    items = cli.call(lambda client: fetch_workflows(client, limit, has_status=not is_yaml, is_brief=is_brief))
     if is_yaml:
         from stigmer_cli.cli.workflows.manifest import write_workflows  # noqa: PLC0415 - jq is heavy
 
@@ -39,10 +40,12 @@ def list_workflows(cli: Cli, *, limit: int, is_yaml: bool) -> None:
     cli.out.result({"items": [item.to_wire() for item in items]}, lambda console: _print(console, items, cli.now()))
 
 
-async def fetch_workflows(client: Client, limit: int, *, has_status: bool) -> Sequence[WorkflowResource]:
-    """Up to `limit` workflows by name."""
+async def fetch_workflows(
+    client: Client, limit: int, *, has_status: bool, is_brief: bool
+) -> Sequence[WorkflowResource]:
+    """Up to `limit` workflows by name, which `is_brief` leaves without their documents."""
     items, _ = await fetch_items(
-        lambda number, cursor: client.workflows(limit=number, cursor=cursor, has_status=has_status),
+        lambda number, cursor: client.workflows(limit=number, cursor=cursor, has_status=has_status, is_brief=is_brief),
         limit=limit,
         page_max=PAGE,
     )

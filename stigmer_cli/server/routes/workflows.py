@@ -56,10 +56,12 @@ async def list_workflows(
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
     cursor: str | None = None,
     status: Annotated[bool, Query(description="Adds `status`: executions and lastRun.")] = False,  # noqa: FBT002 - a parameter
+    brief: Annotated[bool, Query(description="Leaves `spec` out.")] = False,  # noqa: FBT002 - a parameter
 ) -> WorkflowPage:
     """One page of workflows by name and namespace."""
     name, _, namespace = (cursor or "").partition("/")
-    page, has_more = await called.store.workflows.list(limit=limit, after=(name, namespace) if cursor else None)
+    after = (name, namespace) if cursor else None
+    page, has_more = await called.store.workflows.list(limit=limit, after=after, has_documents=not brief)
     runs = await called.store.workflows.read_runs([one.id for one in page]) if status else None
     last = page[-1] if has_more else None
     return WorkflowPage(
@@ -93,7 +95,7 @@ def workflow_resource(found: WorkflowDefinition) -> WorkflowResource:
             created_at=found.created_at,
             updated_at=found.updated_at,
         ),
-        spec=cast("dict[str, object]", parse_kept(found.document)),
+        spec=cast("dict[str, object]", parse_kept(found.document)) if found.document else {},
     )
 
 

@@ -118,6 +118,10 @@ async def test_workflows_are_paged_by_name_and_namespace(store: Store) -> None:
     rest, _ = await store.workflows.list(limit=2, after=(page[-1].name, page[-1].namespace))
     assert [one.full_name for one in (*page, *rest)] == ["a/a", "b/a", "a/b"]
     assert has_more
+    short = await store.workflows.list(limit=2, has_documents=False)
+    assert short == ([replace(one, document="") for one in page], True)
+    after = (page[-1].name, page[-1].namespace)
+    assert (await store.workflows.list(limit=2, after=after, has_documents=False))[1] is False
 
 
 async def test_an_execution_stays_with_the_document_and_the_time_that_it_began_with(store: Store) -> None:

@@ -119,8 +119,9 @@ def test_a_version_that_is_asked_for_on_the_way_is_not_printed(capsys: pytest.Ca
 
 
 def test_only_workflows_with_a_schedule_are_offered_to_be_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = [{"metadata": {"name": name, "namespace": "n", "version": "1"}} for name in "ab"]
     known = {
-        "/v1/workflows?limit=100": [{"metadata": {"name": name, "namespace": "n", "version": "1"}} for name in "ab"],
+        "/v1/workflows?limit=100&brief=true": named,
         "/v1/schedules": [{"workflow": "n/b", "text": "every 20m"}],
     }
     monkeypatch.setattr(values, "_fetch", lambda _asked, path: {"items": known[path], "now": None})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Integer, bindparam, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Integer, and_, bindparam, or_, select
 from ulid import ULID
 
 from stigmer_cli.domain.identity import PREFIXES, ExecutionId, Kind, StoreId
@@ -54,6 +54,11 @@ _STILL_ABANDONED = select_by_ids(select(_ROW.id)).where(*_IS_ABANDONED)
 _OPEN_PARENT = select(_PARENT.c.id).where(
     _PARENT.c.id == _ROW.parent, _PARENT.c.phase.in_([phase for phase in Phase if not phase.is_terminal])
 )
+
+HAS_CHILD_ID: ColumnElement[bool] = or_(
+    *(and_(_ROW.id >= bindparam(f"first_{kind}"), _ROW.id <= bindparam(f"last_{kind}")) for kind in Kind)
+)
+"""The id may be that of a child, by `list_child_bounds` of its parent: no index has the children that have ended."""
 
 IS_UNAWAITED: ColumnElement[bool] = or_(_ROW.parent.is_(None), ~_OPEN_PARENT.exists())
 """No execution that has not ended may still have to read how it ended."""
@@ -110,11 +115,24 @@ def make_child_id(parent: ExecutionId, key: str, kind: Kind, number: int = 0) ->
     """
     replaced = f"\0{number}" if number else ""
     chance = hashlib.sha256(f"{parent}\0{key}{replaced}".encode()).digest()
+    return _make_id(_moment_of(parent), chance[:CHILD_BYTES], kind)
+
+
+def list_child_bounds(parent: ExecutionId) -> Mapping[str, str]:
+    """The parameters of `HAS_CHILD_ID`: between which ids those are that `make_child_id` makes for `parent`."""
+    moment, ends = _moment_of(parent), {"first": bytes(CHILD_BYTES), "last": b"\xff" * CHILD_BYTES}
+    return {f"{end}_{kind}": _make_id(moment, chance, kind) for end, chance in ends.items() for kind in Kind}
+
+
+def _moment_of(parent: ExecutionId) -> bytes:
     try:
-        moment = ULID.from_str(parent.rpartition("-")[2].upper()).bytes[:-CHILD_BYTES]
-    except ValueError:  # a person chose the id of the parent
-        moment = bytes(6)
-    return ExecutionId(f"{PREFIXES[kind]}-{ULID.from_bytes(moment + chance[:CHILD_BYTES])}".lower())
+        return ULID.from_str(parent.rpartition("-")[2].upper()).bytes[:-CHILD_BYTES]
+    except ValueError:  # a person chose its id
+        return bytes(6)
+
+
+def _make_id(moment: bytes, chance: bytes, kind: Kind) -> ExecutionId:
+    return ExecutionId(f"{PREFIXES[kind]}-{ULID.from_bytes(moment + chance)}".lower())
 
 
 class ChildTable:

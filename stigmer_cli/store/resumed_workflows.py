@@ -3,17 +3,24 @@
 An execution that a step waited for (`children.py`) is replaced by a new one, because its parent waits for it no more.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import RowMapping, Select, and_, bindparam, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import CUT_OFF, RECORDED, Step, StepKind, StepState
-from stigmer_cli.store.children import REPLACED, REPLACED_MAX, ask_to_end, list_child_ids, make_child_id
+from stigmer_cli.store.children import (
+    HAS_CHILD_ID,
+    REPLACED,
+    REPLACED_MAX,
+    ask_to_end,
+    list_child_bounds,
+    list_child_ids,
+    make_child_id,
+)
 from stigmer_cli.store.database import Writing
-from stigmer_cli.store.tables import OPEN, executions
+from stigmer_cli.store.tables import executions
 
 BRANCHES, FAILED_BRANCH = "/fork/branches/", "/fork/failed"
 CHILD_NAMES = {": agent": Kind.AGENT, ": workflow": Kind.WORKFLOW}
@@ -30,8 +37,7 @@ _ERROR = select(_ROW.error).where(_ROW.id == bindparam("id"))
 _CHILD = select(_ROW.id, _ROW.phase).where(
     _ROW.id.in_(bindparam("ids", expanding=True)), _ROW.parent == bindparam("parent")
 )
-_CHILDREN = select(_ROW.id).where(_ROW.parent == bindparam("id"))
-_CANCELLED = _CHILDREN.where((_ROW.phase == Phase.CANCELLED) | and_(OPEN, _ROW.cancel_requested_at.is_not(None)))
+_CHILDREN = select(_ROW.id, _ROW.phase, _ROW.cancel_requested_at).where(_ROW.parent == bindparam("id"), HAS_CHILD_ID)
 _PARENT_OF = select(_ROW.parent).where(_ROW.id == bindparam("id"))
 _RELEASE = update(executions).where(_ROW.id.in_(bindparam("ids", expanding=True))).values(parent=None)
 _REPLACE = (
@@ -116,22 +122,31 @@ async def start_others(writing: Writing, starter: ExecutionId, steps: Sequence[S
 
 async def list_children_but(writing: Writing, parent: ExecutionId, kept: Sequence[Step]) -> Sequence[ExecutionId]:
     """The executions that `parent` waits or waited for, without those of the steps `kept`."""
-    return await _list_but(writing, _CHILDREN, parent, kept)
+    known = await _read_children(writing, parent)
+    return _leave_out(known, known, parent, kept)
 
 
 async def list_cancelled(writing: Writing, parent: ExecutionId, kept: Sequence[Step]) -> Sequence[ExecutionId]:
     """Those of `list_children_but` that were cancelled, or are being cancelled: `parent` would fail of it."""
-    return await _list_but(writing, _CANCELLED, parent, kept)
+    known = await _read_children(writing, parent)
+    return _leave_out([id_ for id_, is_cancelled in known.items() if is_cancelled], known, parent, kept)
 
 
-async def _list_but(
-    writing: Writing, query: Select[Any], parent: ExecutionId, kept: Sequence[Step]
+async def _read_children(writing: Writing, parent: ExecutionId) -> Mapping[ExecutionId, bool]:
+    """The executions that `parent` waits or waited for, and whether each was cancelled, or is being cancelled."""
+    found = await writing.connection.execute(_CHILDREN, {"id": parent, **list_child_bounds(parent)})
+    return {
+        ExecutionId(row.id): row.phase == Phase.CANCELLED
+        or (row.cancel_requested_at is not None and not Phase(row.phase).is_terminal)
+        for row in found.all()
+    }
+
+
+def _leave_out(
+    children: Collection[ExecutionId], known: Collection[ExecutionId], parent: ExecutionId, kept: Sequence[Step]
 ) -> Sequence[ExecutionId]:
-    children = [ExecutionId(row.id) for row in (await writing.connection.execute(query, {"id": parent})).all()]
-    if not children:
-        return []
-    known = {row.id for row in (await writing.connection.execute(_CHILDREN, {"id": parent})).all()}
-    of_kept = {_find_in(known, parent, step) for step in kept}
+    """`children` without those of the steps `kept`."""
+    of_kept = {_find_in(known, parent, step) for step in (kept if children else ())}
     return [id_ for id_ in children if id_ not in of_kept]
 
 

@@ -18,9 +18,11 @@ from stigmer_cli.store import transitions
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.listing import Filter
+from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.statements import PRIMARY_KEY
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import AGENT, RUN, START, RealSleepClock, Stage, accepted, bring_to, draft
+from tests.contracts.store.test_resuming_workflows import begun, end, ended, fail, start
 from tests.support.ids import STORE
 
 LATER = START + timedelta(days=1)
@@ -235,6 +237,32 @@ async def test_what_is_named_is_looked_up_by_name_however_many_others_are_open(
             explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             [step, *_] = [row["detail"] for row in explained.mappings()]
         assert step == f"SEARCH executions USING INDEX {PRIMARY_KEY} (id=?)", step
+
+
+async def test_what_a_resume_looks_for_is_found_by_name_and_the_children_of_a_workflow_are_too(store: Store) -> None:
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_c: Connection, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
+        if statement.startswith("SELECT") and "FROM executions" in statement:
+            asked.append((statement, parameters))
+
+    engine = store._database._backend.writer.sync_engine
+    for decision in (Decision(), Decision(forget_from="/do/0/ask")):
+        id_ = await begun(store)
+        child = await start(store, id_, "/do/0/ask")
+        await end(store, child, Phase.FAILED)
+        await ended(store, id_, "/do/0/ask", "no", name="ask: agent")
+        await fail(store, id_, "no")
+        event.listen(engine, "before_cursor_execute", note)
+        await store.resuming.resume(id_, decision)
+        event.remove(engine, "before_cursor_execute", note)
+    assert any("executions.id >= " in statement for statement, _ in asked)
+    for statement, parameters in asked:
+        async with store._database.reading() as connection:
+            explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            steps = [row["detail"] for row in explained.mappings()]
+        read = [step for step in steps if step.startswith(("SCAN", "SEARCH"))]
+        assert all(PRIMARY_KEY in step or "steps USING INDEX ux_steps_key" in step for step in read), steps
 
 
 async def test_each_connection_keeps_what_it_acknowledges(store: Store) -> None:

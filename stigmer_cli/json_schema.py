@@ -18,6 +18,8 @@ def find_schema_problem(schema: Mapping[str, object]) -> str:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return f"no JSON Schema at {error.json_path}: {error.message[:WORDS_MAX]}"
+    except (ArithmeticError, ValueError, RecursionError) as error:  # of a pattern: a{99999999999}
+        return f"no JSON Schema: {str(error)[:WORDS_MAX]}"
     return ""
 
 
@@ -34,4 +36,6 @@ def find_misfit(value: object, schema: Mapping[str, object]) -> str:
         error = best_match(validator.iter_errors(value))
     except Unresolvable as unresolved:
         return f"the schema refers to {unresolved.ref}, which is not in it"
+    except (ArithmeticError, RecursionError) as failed:  # a number that is no double; a schema that refers to itself
+        return f"since it cannot be checked: {str(failed)[:WORDS_MAX]}"
     return f"at {error.json_path}: {error.message[:WORDS_MAX]}" if error else ""

@@ -113,10 +113,10 @@ def evaluate_safely(evaluate: Callable[[bytes, bytes], bytes], program: bytes, g
     """What `evaluate` says, or why it says nothing."""
     try:
         return Answer.DONE, evaluate(program, given)
-    except (ValueError, RecursionError) as error:
-        return Answer.FAILED, str(error).encode("utf-8", "replace")
     except MemoryError:
         return Answer.NO_MEMORY, b""
+    except Exception as error:  # noqa: BLE001 - each process that is asked again would end by it
+        return Answer.FAILED, (str(error) or type(error).__name__).encode("utf-8", "replace")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,10 @@ PROBLEMS = (
         "do[0].a.input.schema.document: no JSON Schema at $.type: 'strin' is not valid",
     ),
     (
+        "do: [{a: {set: {x: 1}, input: {schema: {format: json, document: {pattern: 'a{99999999999999}'}}}}}]",
+        "do[0].a.input.schema.document: no JSON Schema: the repetition number is too large",
+    ),
+    (
         "do: [{a: {fork: {branches: [{b: {set: {x: 1}, then: c}}, {c: {set: {x: 1}}}]}}}]",
         "do[0].a.fork.branches[0].b.then: 'c': the branches of a fork run at the same time: none goes to another",
     ),

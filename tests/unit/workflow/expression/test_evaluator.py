@@ -10,6 +10,7 @@ import pytest
 
 from stigmer_cli.errors import Unavailable
 from stigmer_cli.workflow.expression import evaluator as evaluator_module
+from stigmer_cli.workflow.expression.child import Answer, evaluate_safely
 from stigmer_cli.workflow.expression.evaluator import Evaluator, ExpressionFailed, ExpressionLimit
 from stigmer_cli.workflow.expression.program import find_code_problems
 from stigmer_cli.workflow.expression.template import fill_template
@@ -206,3 +207,23 @@ async def test_a_schema_whose_pattern_has_no_end_is_ended(evaluator: Evaluator) 
     with pytest.raises(ExpressionLimit, match="processor time"):
         await evaluator.find_misfit("a" * 40 + "!", {"pattern": "^(a|a)*$"})
     assert await evaluator.find_misfit("b", {"pattern": "^a"}) == "at $: 'b' does not match '^a'"
+
+
+async def test_a_value_that_cannot_be_checked_does_not_fit_and_ends_no_process() -> None:
+    generous = Evaluator(cpu_s_max=30)
+    assert await generous.find_misfit(1, {"type": "number"}) == ""
+    child = generous._child
+    for value, schema, words in (
+        (10**400, {"multipleOf": 0.5}, "since it cannot be checked: int"),
+        (1, {"$ref": "#"}, "since it cannot be checked: maximum recursion depth exceeded"),
+    ):
+        assert words in await generous.find_misfit(value, schema)
+    assert generous._child is child
+    await generous.close()
+
+
+def test_whatever_an_evaluation_raises_is_an_answer() -> None:
+    def fail(_program: bytes, _given: bytes) -> bytes:
+        raise LookupError("nothing is there")
+
+    assert evaluate_safely(fail, b"", b"") == (Answer.FAILED, b"nothing is there")

@@ -127,7 +127,7 @@ async def _invoke(request: CallRequest, method: "MethodDescriptor", headers: Map
     asked, answered = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
     given = cast("dict[str, Json]", request.arguments.get("arguments") or {})
     try:
-        message = ParseDict(given, asked())
+        message = ParseDict(given, asked(), descriptor_pool=method.input_type.file.pool)
     except ParseError as error:
         raise make_error(ErrorType.CONFIGURATION, f"the arguments of {method.full_name}: {error}") from error
     metadata = [(name.lower(), value) for name, value in headers.items()]
@@ -158,10 +158,20 @@ async def _read_all(call: "grpc.aio.UnaryStreamCall") -> Json:
 
 
 def _write(message: "Message") -> Json:
-    """A message as JSON, with the fields that have their default value."""
-    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415 - with the extra
+    """A message as JSON, with the fields that have their default value. Raises WorkflowError.
 
-    return cast("Json", MessageToDict(message, always_print_fields_with_no_presence=True))
+    What is packed in it (`google.protobuf.Any`) is of a type that its own descriptors have.
+    """
+    from google.protobuf.json_format import MessageToDict, SerializeToJsonError  # noqa: PLC0415 - with the extra
+    from google.protobuf.message import DecodeError  # noqa: PLC0415
+
+    pool = message.DESCRIPTOR.file.pool
+    try:
+        found = MessageToDict(message, always_print_fields_with_no_presence=True, descriptor_pool=pool)
+    except (SerializeToJsonError, DecodeError, TypeError, ValueError) as error:
+        detail = f"the response of the type {message.DESCRIPTOR.full_name} is no JSON: {error}"
+        raise make_error(ErrorType.COMMUNICATION, detail) from error
+    return cast("Json", found)
 
 
 def _refuse(what: str, error: "grpc.RpcError") -> WorkflowError:

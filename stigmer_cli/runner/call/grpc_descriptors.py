@@ -30,6 +30,9 @@ Open: TypeAlias = "Callable[[str], grpc.aio.Channel]"
 REFLECTION = ("grpc://", "grpcs://")
 """How the address of a proto begins that the server itself is to tell."""
 
+VERSIONS = ("v1", "v1alpha")
+"""Of reflection: a server has one of them, or both. Their messages are the same."""
+
 WELL_KNOWN = re.compile(r"google/protobuf/([a-z_]+)\.proto")
 
 SETS = (".pb", ".binpb", ".desc", ".protoset")
@@ -170,24 +173,47 @@ def _find_well_known(name: str) -> "FileDescriptorProto | None":
 async def _ask(
     channel: "grpc.aio.Channel", metadata: Sequence[tuple[str, str]], address: str, **question: str
 ) -> "list[FileDescriptorProto]":
-    """The files in the answer to one question. Raises WorkflowError."""
+    """The files in the answer to one question, by the first version that the server has. Raises WorkflowError."""
     import grpc  # noqa: PLC0415 - with the extra
-    from google.protobuf.descriptor_pb2 import FileDescriptorProto  # noqa: PLC0415
-    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # noqa: PLC0415
 
-    async def questions() -> "AsyncIterator[reflection_pb2.ServerReflectionRequest]":
-        yield reflection_pb2.ServerReflectionRequest(**question)
+    versions = list(VERSIONS)
+    while True:
+        method = f"/grpc.reflection.{versions.pop(0)}.ServerReflection/ServerReflectionInfo"
+        try:
+            return await _ask_by(channel, method, metadata, address, question)
+        except grpc.RpcError as error:
+            if versions and error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                continue
+            detail = f"{address} does not describe its service: {error.code().name}: {error.details()}"
+            raise make_error(ErrorType.COMMUNICATION, detail[:SAID_CHARS_MAX]) from error
 
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+
+async def _ask_by(
+    channel: "grpc.aio.Channel",
+    method: str,
+    metadata: Sequence[tuple[str, str]],
+    address: str,
+    question: Mapping[str, str],
+) -> "list[FileDescriptorProto]":
+    """The same by one method. Raises WorkflowError for what the server answers, and grpc.RpcError."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto  # noqa: PLC0415 - with the extra
+    from grpc_reflection.v1alpha.reflection_pb2 import (  # noqa: PLC0415
+        ServerReflectionRequest,
+        ServerReflectionResponse,
+    )
+
+    async def questions() -> "AsyncIterator[ServerReflectionRequest]":
+        yield ServerReflectionRequest(**question)
+
+    call = channel.stream_stream(
+        method,
+        request_serializer=ServerReflectionRequest.SerializeToString,
+        response_deserializer=ServerReflectionResponse.FromString,
+    )(questions(), metadata=metadata, timeout=REFLECTION_S_MAX)
     found: list[FileDescriptorProto] = []
-    try:
-        call = stub.ServerReflectionInfo(questions(), metadata=metadata, timeout=REFLECTION_S_MAX)
-        async for answer in call:
-            if answer.HasField("error_response"):
-                said = answer.error_response.error_message
-                raise make_error(ErrorType.CONFIGURATION, f"{address} does not describe its service: {said}")
-            found += map(FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto)
-    except grpc.RpcError as error:
-        detail = f"{address} does not describe its service: {error.code().name}: {error.details()}"
-        raise make_error(ErrorType.COMMUNICATION, detail[:SAID_CHARS_MAX]) from error
+    async for answer in call:
+        if answer.HasField("error_response"):
+            said = answer.error_response.error_message
+            raise make_error(ErrorType.CONFIGURATION, f"{address} does not describe its service: {said}")
+        found += map(FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto)
     return found

@@ -14,6 +14,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet  # noqa: E402
 from google.protobuf.descriptor_pool import DescriptorPool  # noqa: E402
 from google.protobuf.message_factory import GetMessageClass  # noqa: E402
 from grpc_reflection.v1alpha import reflection  # noqa: E402
+from grpc_reflection.v1alpha.reflection_pb2 import (  # noqa: E402
+    ServerReflectionRequest,
+    ServerReflectionResponse,
+)
 
 from stigmer_cli.domain.step import Effect  # noqa: E402
 from stigmer_cli.workflow.authentication import Policy  # noqa: E402
@@ -25,8 +29,11 @@ PROTO = """
 syntax = "proto3";
 package test.v1;
 import "google/protobuf/timestamp.proto";
-message Name { string name = 1; int64 times = 2; }
-message Greeting { string text_said = 1; int32 count = 2; google.protobuf.Timestamp at = 3; }
+import "google/protobuf/any.proto";
+message Name { string name = 1; int64 times = 2; google.protobuf.Any more = 3; }
+message Title { string title = 1; }
+message Greeting { string text_said = 1; int32 count = 2; google.protobuf.Timestamp at = 3;
+  google.protobuf.Any more = 4; }
 service Greeter {
   rpc Greet (Name) returns (Greeting);
   rpc Look (Name) returns (Greeting) { option idempotency_level = NO_SIDE_EFFECTS; }
@@ -45,6 +52,8 @@ class Greeter:
         self._greeting = GetMessageClass(pool.FindMessageTypeByName("test.v1.Greeting"))
 
     def service(self, details: Any) -> Any:
+        if not details.method.startswith("/test.v1.Greeter/"):
+            return None
         self.metadata = dict(details.invocation_metadata)
         codec = {
             "request_deserializer": self._name.FromString,
@@ -55,9 +64,11 @@ class Greeter:
         return grpc.unary_unary_rpc_method_handler(self._greet, **codec)
 
     def _greet(self, asked: Any, context: Any) -> Any:
+        if asked.name == "OTHER":
+            return self._greeting(more={"type_url": "type.googleapis.com/test.v1.Other"})
         if not asked.name:
             context.abort(grpc.StatusCode.NOT_FOUND, "nobody is there")
-        return self._greeting(text_said=f"hello {asked.name}")
+        return self._greeting(text_said=f"hello {asked.name}", more=asked.more if asked.HasField("more") else None)
 
     def _greet_often(self, asked: Any, _context: Any) -> Any:
         for count in range(asked.times):
@@ -88,13 +99,41 @@ def _without_well_known(pool: DescriptorPool) -> Any:
     return OwnFiles()
 
 
+def _read_pool(compiled: Path) -> DescriptorPool:
+    pool = DescriptorPool()
+    for file in FileDescriptorSet.FromString((compiled / "greeter.pb").read_bytes()).file:
+        pool.Add(file)
+    return pool
+
+
+@pytest.fixture(scope="module")
+def newer_server(compiled: Path) -> Iterator[int]:
+    """It describes itself by the stable version of reflection only, whose messages are those of the one before."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    pool = _read_pool(compiled)
+    described = reflection.ReflectionServicer(["test.v1.Greeter"], pool=_without_well_known(pool))
+    method = grpc.stream_stream_rpc_method_handler(
+        described.ServerReflectionInfo,
+        request_deserializer=ServerReflectionRequest.FromString,
+        response_serializer=ServerReflectionResponse.SerializeToString,
+    )
+    handlers = {"ServerReflectionInfo": method}
+    running = grpc.server(ThreadPoolExecutor(4))
+    running.add_generic_rpc_handlers(
+        (Greeter(pool), grpc.method_handlers_generic_handler("grpc.reflection.v1.ServerReflection", handlers))
+    )
+    port = running.add_insecure_port("127.0.0.1:0")
+    running.start()
+    yield port
+    running.stop(grace=None).wait()
+
+
 @pytest.fixture(scope="module")
 def server(compiled: Path) -> Iterator[tuple[int, Greeter]]:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
-    pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString((compiled / "greeter.pb").read_bytes()).file:
-        pool.Add(file)
+    pool = _read_pool(compiled)
     greeter = Greeter(pool)
     running = grpc.server(ThreadPoolExecutor(4))
     running.add_generic_rpc_handlers((greeter,))
@@ -120,6 +159,28 @@ async def test_a_method_is_called_by_proto_descriptors_and_reflection(
     for proto in (f"file://{compiled}/greeter.proto", f"file://{compiled}/greeter.pb", f"grpc://127.0.0.1:{port}"):
         assert await functions.calls["grpc"].perform(_ask(proto, port, "Greet", {"name": "Ada"}, shown)) == expected
         assert (greeter.metadata["authorization"], greeter.metadata["idempotency-key"]) == ("Bearer t", "key-1")
+
+
+async def test_a_server_that_has_the_stable_version_of_reflection_only_describes_itself(
+    newer_server: int, functions: Functions
+) -> None:
+    request = _ask(f"grpc://127.0.0.1:{newer_server}", newer_server, "Greet", {"name": "Ada"})
+    assert await functions.calls["grpc"].perform(request) == {"textSaid": "hello Ada", "count": 0}
+
+
+async def test_what_is_packed_in_a_message_is_of_the_types_of_its_proto(
+    compiled: Path, server: tuple[int, Greeter], functions: Functions
+) -> None:
+    proto, perform = f"file://{compiled}/greeter.pb", functions.calls["grpc"].perform
+    packed: Json = {"@type": "type.googleapis.com/test.v1.Title", "title": "Dr"}
+    asked = _ask(proto, server[0], "Greet", {"name": "Ada", "more": packed})
+    assert await perform(asked) == {"textSaid": "hello Ada", "count": 0, "more": packed}
+    unknown: Json = {"@type": "type.googleapis.com/test.v1.Other"}
+    with pytest.raises(WorkflowError, match=r"the arguments of .*test\.v1\.Other"):
+        await perform(_ask(proto, server[0], "Greet", {"name": "Ada", "more": unknown}))
+    with pytest.raises(WorkflowError, match=r"Greeting is no JSON: .*test\.v1\.Other") as caught:
+        await perform(_ask(proto, server[0], "Greet", {"name": "OTHER"}))
+    assert str(caught.value.fields["type"]).endswith("communication")
 
 
 async def test_the_effect_is_what_the_proto_says_of_the_method(

@@ -204,12 +204,10 @@ def _parse(response: httpx.Response, content: bytes) -> Json:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in JSON_TYPES or kind.endswith("+json"):
         try:
-            found: Json = read_json(content)
+            return _parse_json(response, content)
         except ValueError as error:
-            raise make_error(
-                ErrorType.COMMUNICATION, f"{response.request.url} answered with no JSON: {error}"
-            ) from error
-        return found
+            detail = f"{response.request.url} answered with no JSON: {error}"
+            raise make_error(ErrorType.COMMUNICATION, detail) from error
     is_text = (
         not kind or kind.startswith("text/") or kind.endswith(("xml", "javascript", "yaml", "x-www-form-urlencoded"))
     )
@@ -217,3 +215,15 @@ def _parse(response: httpx.Response, content: bytes) -> Json:
         return content.decode(response.charset_encoding or "utf-8") if is_text else base64.b64encode(content).decode()
     except (UnicodeDecodeError, LookupError):
         return base64.b64encode(content).decode()
+
+
+def _parse_json(response: httpx.Response, content: bytes) -> Json:
+    """JSON is UTF-8 (RFC 8259); what is none may be in the charset that old servers name. Raises ValueError."""
+    try:
+        found: Json = read_json(content)
+    except UnicodeDecodeError as error:
+        try:
+            found = read_json(content.decode(response.charset_encoding or "utf-8"))
+        except LookupError:  # nobody knows the charset
+            raise error from None
+    return found

@@ -1,5 +1,6 @@
 """`call: openapi`: an operation of an OpenAPI document (2.0, 3.0, 3.1), as the request that it stands for."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import cast
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -30,7 +31,7 @@ class OpenApiTranslation:
         """`http` and its arguments. Raises WorkflowError: no document, no such operation, a parameter is missing."""
         arguments = request.arguments
         address = str(arguments["document"])
-        data = await self._resources.fetch_document(address, request.resource_policy, "OpenAPI document")
+        data, place = await self._resources.locate_document(address, request.resource_policy, "OpenAPI document")
         if not ("openapi" in data or "swagger" in data):
             raise make_error(ErrorType.CONFIGURATION, f"{address} is no OpenAPI document")
         document = Document(data)
@@ -38,7 +39,7 @@ class OpenApiTranslation:
         given = arguments.get("parameters") or {}
         if not isinstance(given, Mapping):
             raise make_error(ErrorType.CONFIGURATION, "the parameters of the operation are no mapping")
-        filled = _Request(document, _find_base(document, address, operation), path)
+        filled = _Request(document, _find_base(document, place, operation), path)
         filled.fill(operation, given)
         kept = {key: arguments[key] for key in ("output", "redirect") if key in arguments}
         return "http", {"method": method, **filled.make_arguments(), **kept}
@@ -121,21 +122,19 @@ class _Request:
 
         A parameter that is null is not given: as an empty text in a path it would lead to another one.
         """
-        left = dict(given)
-        for declared in _list(operation["parameters"]):
-            parameter = self._document.resolve(declared)
-            name = str(parameter.get("name"))
-            if (value := left.pop(name, None)) is not None:
-                self._put(parameter, value)
-            elif parameter.get("required") is True and not (parameter.get("in") == "body" and left):
-                self._put(parameter, self._find_default(parameter))
-        if left and self._document.is_version_2 and self._body is None and _takes_body(operation):
-            self._body, left = left, {}
+        parameters = [self._document.resolve(one) for one in _list(operation["parameters"])]
+        names = {str(parameter.get("name")) for parameter in parameters}
+        left = {name: value for name, value in given.items() if name not in names}
+        for parameter in parameters:
+            self._fill_parameter(parameter, _find_given(parameter, parameters, given), has_properties=bool(left))
+        declared = next(filter(_is_body, parameters), None) if self._document.is_version_2 else None
+        if left and declared is not None and self._body is None:  # its properties need not be under its name
+            self._body, left = self._add_shared(declared.get("schema"), given, left), {}
         if "requestBody" in operation:
-            left = self._set_body(self._document.resolve(operation["requestBody"]), left)
+            left = self._set_body(self._document.resolve(operation["requestBody"]), given, left)
         if left:
             raise make_error(ErrorType.CONFIGURATION, f"the operation has no parameter {next(iter(left))}")
-        self._set_types(operation)
+        self._set_types(operation, declared)
 
     def make_arguments(self) -> Mapping[str, Json]:
         """The arguments of `call: http`."""
@@ -146,6 +145,19 @@ class _Request:
             **{key: value for key, value in filled.items() if value},
             **({} if body is None else {"body": body}),
         }
+
+    def _fill_parameter(self, parameter: Mapping[str, Json], value: Json, *, has_properties: bool) -> None:
+        """`has_properties`: the body can be made of what no parameter has the name of."""
+        if value is not None:
+            self._put(parameter, value)
+        elif parameter.get("required") is True and not (_is_body(parameter) and has_properties):
+            self._put(parameter, self._find_default(parameter))
+
+    def _add_shared(self, schema: Json, given: Mapping[str, Json], left: Mapping[str, Json]) -> dict[str, Json]:
+        """`left`, and what both a parameter and a property of the body have the name of: it stands in both."""
+        own = self._document.resolve(self._document.resolve(schema).get("properties"))
+        writable = [name for name, about in own.items() if self._document.resolve(about).get("readOnly") is not True]
+        return {**{name: given[name] for name in writable if given.get(name) is not None}, **left}
 
     def _find_default(self, parameter: Mapping[str, Json]) -> Json:
         """The value of a parameter that is not given. Raises WorkflowError where it has none."""
@@ -176,7 +188,7 @@ class _Request:
             case _:
                 self._body = value
 
-    def _set_body(self, body: Mapping[str, Json], left: dict[str, Json]) -> dict[str, Json]:
+    def _set_body(self, body: Mapping[str, Json], given: Mapping[str, Json], left: dict[str, Json]) -> dict[str, Json]:
         """Make the body of the parameter `body`, or of all that are left; what is left then."""
         kinds = self._document.resolve(body.get("content"))
         kind = _choose_kind(list(kinds))
@@ -185,17 +197,25 @@ class _Request:
         if "body" in left and "body" not in own:
             self._body = left.pop("body")
         elif left:
-            self._body, left = left, {}
+            self._body, left = self._add_shared(schema, given, left), {}
         elif body.get("required") is True:
             raise make_error(
                 ErrorType.CONFIGURATION, "the body of the operation is missing: give its properties, or body"
             )
         if self._body is not None and kind:
-            self._headers["Content-Type"] = kind
+            self._set_kind(kind, schema)
         return left
 
-    def _set_types(self, operation: Mapping[str, Json]) -> None:
-        """The types of the content that is sent and wanted, as the document has them."""
+    def _set_kind(self, kind: str, schema: Mapping[str, Json]) -> None:
+        """Have the body sent as `kind`. A text that is to be one in JSON becomes that: `http` sends a text as it is."""
+        self._headers["Content-Type"] = kind
+        types = schema.get("type")
+        is_text = "string" in (types if isinstance(types, list) else [types])
+        if isinstance(self._body, str) and is_text and _is_json(kind):
+            self._body = json.dumps(self._body, ensure_ascii=False)
+
+    def _set_types(self, operation: Mapping[str, Json], declared: Mapping[str, Json] | None) -> None:
+        """The types of the content that is sent and wanted, as the document has them; `declared` is the body."""
         data = self._document.data
         consumed = [str(kind) for kind in _list(operation.get("consumes", data.get("consumes")))]
         produced = [str(kind) for kind in _list(operation.get("produces", data.get("produces")))]
@@ -203,15 +223,28 @@ class _Request:
             produced += self._document.resolve(self._document.resolve(response).get("content"))
         if self._form:
             self._headers["Content-Type"] = FORM if FORM in consumed or not consumed else consumed[0]
-        elif self._document.is_version_2 and self._body is not None and consumed:
-            self._headers["Content-Type"] = _choose_kind(consumed)
+        elif declared is not None and self._body is not None and consumed:
+            self._set_kind(_choose_kind(consumed), self._document.resolve(declared.get("schema")))
         if "application/json" in produced:
             self._headers.setdefault("Accept", "application/json")
 
 
-def _takes_body(operation: Mapping[str, Json]) -> bool:
-    """Whether an operation of version 2 has a parameter for its body; its properties need not be under its name."""
-    return any(isinstance(one, Mapping) and one.get("in") == "body" for one in _list(operation["parameters"]))
+def _is_body(parameter: Mapping[str, Json]) -> bool:
+    return parameter.get("in") == "body"
+
+
+def _find_given(
+    parameter: Mapping[str, Json], parameters: Sequence[Mapping[str, Json]], given: Mapping[str, Json]
+) -> Json:
+    """The value for `parameter`: all of one name have the same, but the body leaves it to the others."""
+    name = parameter.get("name")
+    is_left = _is_body(parameter) and any(other.get("name") == name for other in parameters if not _is_body(other))
+    return None if is_left else given.get(str(name))
+
+
+def _is_json(kind: str) -> bool:
+    essence = kind.partition(";")[0].strip().lower()
+    return essence == "application/json" or essence.endswith("+json")
 
 
 def _choose_kind(kinds: Sequence[str]) -> str:

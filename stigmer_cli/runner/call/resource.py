@@ -33,10 +33,15 @@ class Resources:
 
     async def fetch(self, address: str, policy: Policy | None) -> bytes:
         """What is at `address`. Raises WorkflowError, of the type communication where it cannot be had."""
+        content, _ = await self._locate(address, policy)
+        return content
+
+    async def _locate(self, address: str, policy: Policy | None) -> tuple[bytes, str]:
+        """The same, and where it was in the end: relative addresses in it begin there."""
         try:
             async with asyncio.timeout(FETCH_S_MAX):
                 if address.startswith("file:"):
-                    return await asyncio.to_thread(_read_file, address)
+                    return await asyncio.to_thread(_read_file, address), address
                 return await self._fetch(address, policy)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
             detail = f"GET {address}: {str(error) or type(error).__name__}"
@@ -46,14 +51,19 @@ class Resources:
 
     async def fetch_document(self, address: str, policy: Policy | None, what: str) -> Mapping[str, Json]:
         """The mapping at `address`, in JSON or YAML; `what` names it in an error. Raises WorkflowError."""
-        content = await self.fetch(address, policy)
+        document, _ = await self.locate_document(address, policy, what)
+        return document
+
+    async def locate_document(self, address: str, policy: Policy | None, what: str) -> tuple[Mapping[str, Json], str]:
+        """The same, and the address at which it was in the end: redirects are followed."""
+        content, place = await self._locate(address, policy)
         digest = hashlib.sha256(content).hexdigest()
         if digest not in self._parsed:
             self._parsed[digest] = await asyncio.to_thread(_parse, content, f"{address} is no {what}")
         self._parsed.move_to_end(digest)
         while len(self._parsed) > PARSED_MAX:
             self._parsed.popitem(last=False)
-        return self._parsed[digest]
+        return self._parsed[digest], place
 
     async def fetch_text(self, address: str, policy: Policy | None, what: str) -> str:
         """The text at `address`, in UTF-8; `what` names it in an error. Raises WorkflowError."""
@@ -63,7 +73,7 @@ class Resources:
         except UnicodeDecodeError as error:
             raise make_error(ErrorType.CONFIGURATION, f"{address} is no {what}: it is no text in UTF-8") from error
 
-    async def _fetch(self, address: str, policy: Policy | None) -> bytes:
+    async def _fetch(self, address: str, policy: Policy | None) -> tuple[bytes, str]:
         request = self._client.build_request("GET", address)
         auth = self._authenticator.make_auth(policy)
         response = await self._client.send(request, stream=True, auth=auth, follow_redirects=True)
@@ -74,7 +84,7 @@ class Resources:
             async for part in response.aiter_bytes():
                 content += part
                 _check_length(len(content))
-            return bytes(content)
+            return bytes(content), str(response.url) if response.history else address
         finally:
             await response.aclose()
 

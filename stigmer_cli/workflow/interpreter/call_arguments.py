@@ -6,11 +6,11 @@ from typing import cast
 
 from stigmer_cli.workflow.authentication import Policy, find_policy
 from stigmer_cli.workflow.error import ErrorType, make_error
-from stigmer_cli.workflow.expression.syntax import OPEN
+from stigmer_cli.workflow.expression.syntax import split_template
 from stigmer_cli.workflow.interpreter.run import Run, Visit
 from stigmer_cli.workflow.interpreter.scope import Scope
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.uri import expand_uri
+from stigmer_cli.workflow.uri import VARIABLE, expand_uri
 
 RESOURCES = ("document", "proto", "agentCard")
 """Arguments that are a resource: where a document is that describes the service."""
@@ -53,7 +53,7 @@ class _Found:
         if not isinstance(place, str):
             raise make_error(ErrorType.CONFIGURATION, f"the address of the call is no text: {place!r}")
         # What an expression gives is data: the braces in it are its own.
-        is_data = isinstance(written, str) and written.lstrip().startswith(OPEN)
+        is_data = isinstance(written, str) and not _has_variables(written)
         return place if is_data else expand_uri(place, self.on), policy
 
 
@@ -104,6 +104,11 @@ async def _resolve(run: Run, policy: Json, on: Json, scope: Scope) -> Policy | N
         return found
     properties = {**found.properties, "authority": expand_uri(authority, on)}
     return Policy(scheme=found.scheme, properties=properties)
+
+
+def _has_variables(written: str) -> bool:
+    """Whether an address of the document has variables outside of its expressions."""
+    return any(isinstance(part, str) and VARIABLE.search(part) for part in split_template(written))
 
 
 def _dig(value: Json, path: tuple[str, ...]) -> Json:

@@ -15,8 +15,10 @@ from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.runner.call.http import CONTENT_BYTES_MAX
 from stigmer_cli.workflow.authentication import Policy
 from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
+from tests.support.workflows import run_text
 
 OPENAPI = {
     "openapi": "3.1.0",
@@ -34,9 +36,21 @@ OPENAPI = {
                 "requestBody": {"content": {"application/json": {}}},
             },
             "get": {"operationId": "getPet"},
+            "patch": {
+                "operationId": "patchPet",
+                "parameters": [{"name": "petId", "in": "query"}, {"name": "petId", "in": "header"}],
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pet"}}}},
+            },
+            "post": {
+                "operationId": "renamePet",
+                "requestBody": {"content": {"application/json": {"schema": {"type": "string"}}}},
+            },
         }
     },
-    "components": {"parameters": {"petId": {"name": "petId", "in": "path", "required": True}}},
+    "components": {
+        "parameters": {"petId": {"name": "petId", "in": "path", "required": True}},
+        "schemas": {"Pet": {"properties": {"petId": {}, "name": {}}}},
+    },
 }
 
 SWAGGER = {
@@ -49,6 +63,10 @@ SWAGGER = {
             "post": {
                 "operationId": "addPet",
                 "parameters": [{"name": "pet", "in": "body", "required": True}, {"name": "dry", "in": "query"}],
+            },
+            "put": {
+                "operationId": "namePet",
+                "parameters": [{"name": "name", "in": "body", "schema": {"type": "string"}}],
             },
             "get": {
                 "operationId": "findPets",
@@ -80,14 +98,20 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
     "/broken": (200, JSON, b"{"),
     "/overflow": (200, JSON, b'{"n": 1e400}'),
     "/legacy": (200, "text/json; charset=utf-8", b'{"n": 1}'),
+    "/latin": (200, f"{JSON}; charset=iso-8859-1", '"grüße"'.encode("iso-8859-1")),
+    "/misnamed": (200, f"{JSON}; charset=iso-8859-1", '"grüße"'.encode()),
+    "/undecided": (200, f"{JSON}; charset=nobody-knows", b'"\xff"'),
     "/large": (200, JSON, b" " * (CONTENT_BYTES_MAX + 1)),
     "/away": (302, JSON, b""),
     "/gone": (410, JSON, b'{"why": "sold"}'),
     "/empty": (204, JSON, b""),
     "/elsewhere": (302, JSON, b""),
+    "/moved.json": (302, JSON, b""),
     "/swagger.json": (200, JSON, json.dumps(SWAGGER).encode()),
     "/openapi.json": (200, JSON, json.dumps(OPENAPI).encode()),
 }
+
+MOVED = {"/elsewhere": "http://localhost:PORT/echo", "/moved.json": "http://localhost:PORT/openapi.json"}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -107,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         if status == 302:
             port = self.headers["Host"].rpartition(":")[2]
-            self.send_header("Location", f"http://localhost:{port}/echo" if target.path == "/elsewhere" else "/echo")
+            self.send_header("Location", MOVED.get(target.path, "/echo").replace("PORT", port))
         self.end_headers()
         self.wfile.write(content)
 
@@ -189,6 +213,8 @@ async def test_a_response_is_given_in_the_form_that_is_asked_for(client: httpx.A
     assert await _call(client, endpoint=f"{address}/binary") == "AP8="
     assert await _call(client, endpoint=f"{address}/empty") is None
     assert await _call(client, endpoint=f"{address}/legacy") == {"n": 1}
+    for path in ("latin", "misnamed"):
+        assert await _call(client, endpoint=f"{address}/{path}") == "grüße", path
     assert await _call(client, endpoint=f"{address}/openapi.json", output="raw") == _base64(json.dumps(OPENAPI))
     whole = await _call(
         client, Policy(scheme="bearer", properties={"token": "t"}), endpoint=f"{address}/echo", output="response"
@@ -211,6 +237,7 @@ def _base64(text: str) -> str:
         ("/gone", 410, '410 Gone: {"why": "sold"}'),
         ("/away", 302, "302 Found"),
         ("/broken", 500, "answered with no JSON"),
+        ("/undecided", 500, "answered with no JSON"),
         ("/overflow", 500, "answered with no JSON: the number 1e400 is too large"),
         ("/large", 500, "longer than 6,291,456 bytes"),
     ],
@@ -236,6 +263,16 @@ async def test_what_authenticates_is_not_sent_to_another_host(client: httpx.Asyn
     assert "authorization" in told["headers"]
     told = await _call(client, shown, endpoint=f"{address}/elsewhere", redirect=True)
     assert "authorization" not in told["headers"]
+
+
+async def test_a_variable_of_an_address_may_stand_beside_an_expression(
+    client: httpx.AsyncClient, address: str, evaluator: Evaluator
+) -> None:
+    given: dict[str, Json] = {"base": address, "id": "a/b", "whole": f"{address}/{{id}}"}
+    for endpoint, path in (("${ .base }/pets/{id}", "/pets/a%2Fb"), ("${ .whole }", "/%7Bid%7D")):
+        text = f"do: [{{ask: {{call: http, with: {{method: get, endpoint: '{endpoint}'}}}}}}]"
+        told: Any = await run_text(evaluator, text, given, functions=make_functions(client))
+        assert told["path"] == path
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1/", "nonsense", "http://", "ftp://127.0.0.1/"])
@@ -272,11 +309,40 @@ async def test_an_operation_becomes_the_request_that_its_document_describes(
     )
 
 
+async def test_a_relative_address_in_a_document_begins_where_that_was_found(
+    client: httpx.AsyncClient, address: str
+) -> None:
+    found = await _translate(client, document=f"{address}/moved.json", operationId="getPet", parameters={"petId": 7})
+    assert found[1]["endpoint"] == f"{address.replace('127.0.0.1', 'localhost')}/v3/api/pets/7"
+
+
+async def test_a_value_stands_wherever_the_document_has_its_name(client: httpx.AsyncClient, address: str) -> None:
+    given: dict[str, Json] = {"petId": 7, "name": "Milou"}
+    document = f"{address}/openapi.json"
+    _, told = await _translate(client, document=document, operationId="patchPet", parameters=given)
+    assert told == {
+        "method": "patch",
+        "endpoint": f"{address}/v3/api/pets/7",
+        "query": {"petId": "7"},
+        "headers": {"petId": "7", "Content-Type": "application/json"},
+        "body": {"petId": 7, "name": "Milou"},
+    }
+
+
+async def test_a_text_that_is_a_body_of_json_is_sent_as_json(client: httpx.AsyncClient, address: str) -> None:
+    document = f"{address}/openapi.json"
+    for name in ("Milou", "true"):
+        given: dict[str, Json] = {"petId": 7, "body": name}
+        _, told = await _translate(client, document=document, operationId="renamePet", parameters=given)
+        assert json.loads((await _call(client, **told))["body"]) == name
+
+
 @pytest.mark.parametrize(
     ("operation", "parameters", "request_of_it"),
     [
         ("addPet", {"pet": {"name": "Milou"}}, {**ADD_PET, "headers": SENT_JSON}),
         ("addPet", {"name": "Milou", "dry": True}, {**ADD_PET, "headers": SENT_JSON, "query": {"dry": "true"}}),
+        ("namePet", {"name": "Rex"}, {**ADD_PET, "method": "put", "body": '"Rex"', "headers": SENT_JSON}),
         (
             "findPets",
             {"tags": ["a", "b"], "status": ["new", "sold"]},
@@ -322,7 +388,7 @@ async def test_a_form_of_parts_is_sent_as_one(client: httpx.AsyncClient, address
     ("document", "operation", "parameters", "words"),
     [
         ("/openapi.json", "getPet", {"petId": ".."}, "petId is '..', which leads to another path"),
-        ("/openapi.json", "getCat", {}, "has no operation getCat; it has getPet, putPet"),
+        ("/openapi.json", "getCat", {}, "has no operation getCat; it has getPet, putPet, renamePet, patchPet"),
         ("/openapi.json", "getPet", {}, "the parameter petId of the operation is missing"),
         ("/openapi.json", "getPet", {"petId": None}, "the parameter petId of the operation is missing"),
         ("/openapi.json", "getPet", {"petId": 1, "x": 1}, "the operation has no parameter x"),

@@ -77,11 +77,11 @@ class A2aCall:
             return [result] if method in STREAMED else result
         results: list[Json] = []
         length = 0
-        async for data in read_events(response):
-            length += len(data)
+        async for event in read_events(response):
+            length += len(event.data)
             if length > CONTENT_BYTES_MAX:
                 raise ValueError(f"the stream is longer than {CONTENT_BYTES_MAX:,} characters")
-            results.append(_find_result(method, data))
+            results.append(_find_result(method, event.data))
         return results if method in STREAMED else next(iter(results[-1:]), None)
 
     async def _find_agent(self, request: CallRequest) -> tuple[str, Policy | None]:

@@ -11,6 +11,7 @@ from stigmer_cli.runner.call import nats_messages, websocket_messages
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.http_messages import HttpMessages
 from stigmer_cli.runner.call.openapi import Document
+from stigmer_cli.runner.call.openapi_parameter import write_single
 from stigmer_cli.runner.call.resource import Resources
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.json_value import Json
@@ -209,7 +210,7 @@ def _fill(template: str, declared: Json, arguments: Mapping[str, Json]) -> str:
         if value is None and f"{{{name}}}" in template:
             why = "give it in server.variables of the call"
             raise make_error(ErrorType.CONFIGURATION, f"{{{name}}} of {template} has no value: {why}")
-        template = template.replace(f"{{{name}}}", str(value))
+        template = template.replace(f"{{{name}}}", write_single(value))
     return template
 
 

@@ -2,28 +2,44 @@
 
 import codecs
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import httpx
 
 CONTENT_TYPE = "text/event-stream"
 LINE_CHARS_MAX = 8 * 1024 * 1024
 BOM = "\ufeff"
+NUL = "\0"
 
 
-async def read_events(response: httpx.Response) -> AsyncIterator[str]:
-    """The data of each event that has any. Raises ValueError for one that is too long, and httpx.HTTPError."""
+@dataclass(frozen=True, kw_only=True)
+class StreamEvent:
+    """`last_id` is the id of it or of an event before it: by that a server knows where the stream goes on."""
+
+    data: str
+    last_id: str
+
+
+async def read_events(response: httpx.Response, last_id: str = "") -> AsyncIterator[StreamEvent]:
+    """The events that have data; the stream goes on behind the event `last_id`.
+
+    Raises ValueError for one that is too long, and httpx.HTTPError.
+    """
     data: list[str] = []
     length = 0
     async for line in read_lines(response):
         if not line:
             if data:
-                yield "\n".join(data)
+                yield StreamEvent(data="\n".join(data), last_id=last_id)
             data, length = [], 0
             continue
         name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
         if name == "data":
-            data.append(value.removeprefix(" "))
+            data.append(value)
             length += len(value)
+        elif name == "id" and NUL not in value:
+            last_id = value
         if length > LINE_CHARS_MAX:
             raise ValueError(f"an event of the stream is longer than {LINE_CHARS_MAX:,} characters")
 

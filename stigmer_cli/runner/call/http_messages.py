@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 
 import httpx
 
 from stigmer_cli.runner.call.authenticator import Authenticator
-from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, read_events, read_lines
+from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, StreamEvent, read_events, read_lines
 from stigmer_cli.runner.call.http import read_content, refuse_response
 from stigmer_cli.runner.call.payload import parse_payload
 from stigmer_cli.workflow.error import ErrorType, make_error
@@ -25,14 +26,18 @@ class HttpMessages:
         self._authenticator = authenticator
 
     async def subscribe(self, request: CallRequest) -> AsyncGenerator[Json, None]:
-        """The messages. A stream that ends, or is silent for too long, is asked for again after a second.
+        """The messages. A stream that ends, is cut off, or is silent for too long is asked for again after a second.
+
+        If its events have ids, the server is told which was the last one, and can go on behind it.
 
         Raises WorkflowError of the type communication where the server is away, refuses, or sends no stream.
         """
         address = str(request.arguments["address"])
+        last_id = ""
         while True:
             try:
-                async for message in self._read(address, request):
+                async for message, seen in self._read(address, request, last_id):
+                    last_id = seen
                     yield message
             except httpx.ReadTimeout:
                 pass
@@ -41,9 +46,12 @@ class HttpMessages:
                 raise make_error(ErrorType.COMMUNICATION, detail) from error
             await asyncio.sleep(AGAIN_S)
 
-    async def _read(self, address: str, request: CallRequest) -> AsyncIterator[Json]:
-        accepted = ", ".join((CONTENT_TYPE, *LINES[:1]))
-        asked = self._client.build_request("GET", address, headers={"Accept": accepted, "Cache-Control": "no-store"})
+    async def _read(self, address: str, request: CallRequest, last_id: str) -> AsyncIterator[tuple[Json, str]]:
+        """Each message, and the id of the last event."""
+        headers = {"Accept": ", ".join((CONTENT_TYPE, *LINES[:1])), "Cache-Control": "no-store"}
+        if last_id:
+            headers["Last-Event-ID"] = last_id
+        asked = self._client.build_request("GET", address, headers=httpx.Headers(headers, encoding="utf-8"))
         auth = self._authenticator.make_auth(request.policy)
         response = await self._client.send(asked, stream=True, auth=auth, follow_redirects=True)
         try:
@@ -52,15 +60,16 @@ class HttpMessages:
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind != CONTENT_TYPE and kind not in LINES:
                 raise ValueError(f"the answer is {kind or 'of no type'}, and no stream of messages")
-            source = read_events(response) if kind == CONTENT_TYPE else _read_lines(response)
-            headers: Json = dict(response.headers.items())
-            async for text in source:
-                yield {"payload": parse_payload(text), "headers": headers}
+            source = read_events(response, last_id) if kind == CONTENT_TYPE else _read_lines(response)
+            told: Json = dict(response.headers.items())
+            with suppress(httpx.ReadError, httpx.RemoteProtocolError):  # a stream that is cut off has ended
+                async for event in source:
+                    yield {"payload": parse_payload(event.data), "headers": told}, event.last_id
         finally:
             await response.aclose()
 
 
-async def _read_lines(response: httpx.Response) -> AsyncIterator[str]:
+async def _read_lines(response: httpx.Response) -> AsyncIterator[StreamEvent]:
     async for line in read_lines(response):
         if text := line.strip("\x1e \t"):
-            yield text
+            yield StreamEvent(data=text, last_id="")

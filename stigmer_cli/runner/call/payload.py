@@ -13,7 +13,8 @@ def write_message(request: CallRequest) -> tuple[Mapping[str, str], str]:
     message = request.arguments.get("message")
     given = message if isinstance(message, Mapping) else {}
     headers = given.get("headers")
-    own = {name: _write(value) for name, value in headers.items()} if isinstance(headers, Mapping) else {}
+    named = headers if isinstance(headers, Mapping) else {}
+    own = {name: _write(value) for name, value in named.items() if value is not None}
     return own, _write(given.get("payload"))
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from stigmer_cli.runner.call import http_messages
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter import subscription
 from stigmer_cli.workflow.interpreter.interpret import find_unsupported
-from stigmer_cli.workflow.runtime import Functions
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import CallRequest, Functions
 from tests.support.http_service import Answer, Asked, Service, serve
 from tests.support.temporal_server import free_port
 from tests.support.workflows import MemoryWorld, read_one, run_text
@@ -115,10 +117,11 @@ async def test_a_message_is_published_where_each_version_of_the_document_says(ca
     assert (asked.method, asked.path, asked.json) == ("PUT", "/v1/rooms/readings", {"value": 1})
     assert (asked.headers["x-room"], asked.headers["content-type"]) == ("a", "application/json")
     caller.world = MemoryWorld()
-    server = {"name": "web", "variables": {"stage": "test"}}
-    await caller.call(operation="publishReading", message=message, server=server)
-    assert service.asked[-1].path == "/test/rooms/readings"
-    caller.world = MemoryWorld()
+    for stage, path in (("test", "test"), (True, "true")):
+        server = {"name": "web", "variables": {"stage": stage}}
+        await caller.call(operation="publishReading", message=message, server=server)
+        assert service.asked[-1].path == f"/{path}/rooms/readings"
+        caller.world = MemoryWorld()
     await caller.call(document="/2.json", channel="/rooms", message=message)
     assert (service.asked[-1].method, service.asked[-1].path) == ("POST", "/v2/rooms")
 
@@ -186,6 +189,27 @@ async def test_an_operation_that_cannot_be_called_is_a_configuration_error(
     assert str(caught.value.fields["type"]).endswith("/configuration")
 
 
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "9999"}], ids=["ended", "cut off"])
+async def test_a_stream_goes_on_behind_the_last_event_that_came(
+    headers: dict[str, str], functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def respond(asked: Asked) -> Answer:
+        behind = int(asked.headers.get("last-event-id", 0))
+        events = [f"id: {number}\ndata: {number}\n\n".encode() for number in (behind + 1, behind + 2)]
+        return Answer(headers={"Content-Type": "text/event-stream", **headers}, parts=events)
+
+    monkeypatch.setattr(http_messages, "AGAIN_S", 0.01)
+    taken = []
+    with serve(respond) as service:
+        arguments: dict[str, Json] = {"protocol": "http", "address": service.address}
+        request = CallRequest(function="asyncapi", arguments=arguments, idempotency_key="key-1")
+        async with functions.subscriptions["asyncapi"].open(request) as messages:
+            for _ in range(5):
+                message: Any = await anext(messages)
+                taken.append(message["payload"])
+    assert taken == [1, 2, 3, 4, 5]
+
+
 def test_a_protocol_that_is_not_spoken_is_refused_before_the_workflow_begins(functions: Functions) -> None:
     given = {"document": {"endpoint": "http://x"}, "operation": "o", "message": {}, "protocol": "kafka"}
     text = f"do: [{json.dumps({'rooms': {'call': 'asyncapi', 'with': given}})}]"
@@ -212,7 +236,7 @@ async def test_what_is_published_over_nats_is_taken_over_nats(
 ) -> None:
     rooms.bus_port = bus
     publisher = Caller(evaluator, service, functions)
-    message = {"payload": {"room": "a"}, "headers": {"From": "test"}}
+    message = {"payload": {"room": "a"}, "headers": {"From": "test", "To": None}}
     async with asyncio.TaskGroup() as group:
         given = {"consume": {"amount": 1, "for": {"seconds": 30}}}
         taking = group.create_task(caller.call(operation="takeFromBus", subscription=given))
@@ -223,6 +247,7 @@ async def test_what_is_published_over_nats_is_taken_over_nats(
             await asyncio.sleep(0.05)
     [taken] = taking.result()
     assert (taken["payload"], taken["headers"]["From"]) == ({"room": "a"}, "test")
+    assert "To" not in taken["headers"], "there is no null in a header"
     assert len(taken["headers"]["Nats-Msg-Id"]) > 10
 
 

@@ -20,7 +20,7 @@ async def _send(content: bytes, size: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])
 async def test_events_are_the_same_wherever_the_bytes_are_cut(size: int) -> None:
     response = httpx.Response(200, content=_send(STREAM.encode(), size))
-    assert [data async for data in read_events(response)] == ['{"said": "a\u2028b\u0085ü"}', "two\nlines"]
+    assert [event.data async for event in read_events(response)] == ['{"said": "a\u2028b\u0085ü"}', "two\nlines"]
 
 
 async def test_a_line_without_an_end_does_not_fill_the_memory() -> None:

@@ -209,4 +209,4 @@ def _mapping(settings: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     value = settings.get(name) or {}
     if not isinstance(value, Mapping):
         raise make_error(ErrorType.CONFIGURATION, f"{name} of the container is no mapping")
-    return value
+    return {key: inner for key, inner in value.items() if inner is not None}

@@ -16,6 +16,7 @@ from stigmer_cli.tool_server.result import Tool, ToolAnswer, ToolServerAway
 from stigmer_cli.tool_server.transport import load_library
 from stigmer_cli.workflow.duration import parse_duration
 from stigmer_cli.workflow.error import ErrorType, make_error
+from stigmer_cli.workflow.expression.template import write_text
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
 
@@ -180,13 +181,13 @@ def _make_body(arguments: Mapping[str, Json], headers: Mapping[str, str]) -> Mcp
     words = stdio.get("arguments")
     command = [stdio.get("command"), *(words if isinstance(words, list) else [])]
     return McpBody.model_validate(
-        {"command": [str(word) for word in command], "env": _texts_of(stdio.get("environment"))}
+        {"command": [write_text(word) for word in command], "env": _texts_of(stdio.get("environment"))}
     )
 
 
 def _texts_of(value: Json) -> Mapping[str, str]:
     found = value if isinstance(value, Mapping) else {}
-    return {name: item if isinstance(item, str) else str(item) for name, item in found.items()}
+    return {name: write_text(item) for name, item in found.items() if item is not None}
 
 
 def _find_request(method: str, parameters: Mapping[str, Json]) -> Ask:

@@ -115,10 +115,11 @@ def list_arguments(settings: Mapping[str, Json]) -> Sequence[str]:
 async def run_process(command: Sequence[str], settings: Mapping[str, Json], path: str, hear: Hear | None) -> Json:
     """Exit code, standard output and standard error of `command`, in whose environment are PATH and `environment`.
 
+    What is null there is not set.
     It is ended with all that it started where this is cancelled. Raises WorkflowError.
     """
     own = cast("Mapping[str, Json]", settings.get("environment") or {})
-    environment = {"PATH": path, **{name: write_text(value) for name, value in own.items()}}
+    environment = {"PATH": path, **{name: write_text(value) for name, value in own.items() if value is not None}}
     kept = ",".join(environment)
     if kept.count(",") != len(environment) - 1:
         raise make_error(ErrorType.CONFIGURATION, f"the name of a variable has no comma: {kept}")

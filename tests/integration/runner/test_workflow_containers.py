@@ -137,12 +137,13 @@ async def test_a_container_has_its_input_and_its_own_environment_only(engine: Pa
     settings = _settings(
         command="cat; echo $1 $OWN; env | cut -d= -f1 | sort | tr '\\n' ' '; exit 3",
         arguments=["one"],
-        environment={"OWN": "own"},
+        environment={"OWN": "own", "NONE": None},
         stdin="in,",
     )
     left = await _perform(engine, settings)
     assert (left["code"], left["stdout"].split("\n")[0]) == (3, "in,one own")
     assert "SECRET" not in left["stdout"]
+    assert "NONE" not in left["stdout"]
     assert _list_containers(engine) == ["one"], "without cleanup a container is kept"
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from stigmer_cli.domain.step import Effect, idempotency_key
 from stigmer_cli.runner.call.functions import make_functions
+from stigmer_cli.runner.call.mcp import _make_body
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.json_value import Json
@@ -114,6 +115,12 @@ async def test_a_task_that_says_the_effect_itself_asks_the_server_nothing_before
     result = await tools.ask("tools/call", {"name": "environment"}, task=said, transport={"stdio": stdio})
     assert set(result["structuredContent"]["result"]) <= {"OWN", "PATH", "HOME", "LANG", "LC_CTYPE"}
     assert tools.journal.effects == {"/do/0/ask": Effect.ONCE}
+
+
+def test_what_a_server_is_given_is_written_as_json_has_it_and_null_is_left_out() -> None:
+    stdio: Json = {"command": "serve", "arguments": [True, 1], "environment": {"A": True, "B": None, "C": {"d": 1.5}}}
+    body = _make_body({"transport": {"stdio": stdio}}, {})
+    assert (body.command, body.env) == (["serve", "true", "1"], {"A": "true", "C": '{"d":1.5}'})
 
 
 async def test_lists_and_failures_are_those_of_the_protocol(tools: Tools) -> None:

@@ -30,7 +30,7 @@ async def test_a_command_has_its_arguments_its_input_and_only_its_own_environmen
         command='read line; echo "$line|$1|$2|$NAME"; env | sort >&2; exit 3',
         stdin="Hello",
         arguments=["a b", 2],
-        environment={"NAME": "Ada"},
+        environment={"NAME": "Ada", "NONE": None},
     )
     assert (found["code"], found["stdout"]) == (3, "Hello|a b|2|Ada\n")
     names = {line.partition("=")[0] for line in found["stderr"].splitlines()}

@@ -27,6 +27,9 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", 
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 INTEGER_MAX = 2**31
+WHOLE_MAX = 2.0**53
+"""Up to it a double has each whole number."""
+
 DATA = ("data", "data_base64")
 
 EMITTED_BY = "stigmerexecution"
@@ -139,9 +142,11 @@ def find_scalar(value: object, path: Sequence[str]) -> str | None:
 
 
 def write_scalar(value: object) -> str | None:
-    """A text, number or boolean as text, so that 5 and "5" are equal; None for null, lists and mappings."""
+    """A text, number or boolean as text, so that 5, 5.0 and "5" are equal; None for null, lists and mappings."""
     if value is None or isinstance(value, (dict, list, tuple)):
         return None
+    if isinstance(value, float) and abs(value) < WHOLE_MAX and value.is_integer():
+        value = int(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 

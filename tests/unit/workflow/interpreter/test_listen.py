@@ -116,6 +116,18 @@ async def test_events_that_are_correlated_are_chosen_without_an_expression(evalu
     assert (query.type, query.subject, query.equals) == ("a", "x", ((("data", "order", "id"), "12"),))
 
 
+@pytest.mark.parametrize("sent", [12, 12.0, "12"])
+async def test_a_whole_number_is_the_same_however_it_is_written(evaluator: Evaluator, sent: Json) -> None:
+    coming = event(1, data={"order": sent})
+    for wanted in (
+        "with: {type: a, data: {order: '${ .order }'}}",
+        "with: {type: a}, correlate: {o: {from: .data.order, expect: '${ .order }'}}",
+        "with: {type: a}, correlate: {o: {from: '.data | .order', expect: '${ .order }'}}",
+    ):
+        text = f"do: [{{l: {{listen: {{to: {{one: {{{wanted}}}}}}}}}}}]"
+        assert await run_text(evaluator, text, {"order": 12}, world=world(coming)) == [{"order": sent}], wanted
+
+
 async def test_for_each_event_its_tasks_run_and_the_next_one_waits_for_them(evaluator: Evaluator) -> None:
     text = """
     do:

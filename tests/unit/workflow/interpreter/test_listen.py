@@ -116,7 +116,7 @@ async def test_events_that_are_correlated_are_chosen_without_an_expression(evalu
     assert (query.type, query.subject, query.equals) == ("a", "x", ((("data", "order", "id"), "12"),))
 
 
-@pytest.mark.parametrize("sent", [12, 12.0, "12"])
+@pytest.mark.parametrize("sent", [12, 12.0, "12"], ids=["whole", "double", "text"])
 async def test_a_whole_number_is_the_same_however_it_is_written(evaluator: Evaluator, sent: Json) -> None:
     coming = event(1, data={"order": sent})
     for wanted in (

@@ -18,6 +18,7 @@ from stigmer_cli.workflow.runtime import CallRequest
 if TYPE_CHECKING:
     import grpc.aio
     from google.protobuf.descriptor import MethodDescriptor
+    from google.protobuf.descriptor_pool import DescriptorPool
     from google.protobuf.message import Message
 
 LIBRARIES = ("grpc", "grpc_reflection", "grpc_tools")
@@ -165,7 +166,7 @@ def _write(message: "Message") -> Json:
     from google.protobuf.json_format import MessageToDict, SerializeToJsonError  # noqa: PLC0415 - with the extra
     from google.protobuf.message import DecodeError  # noqa: PLC0415
 
-    pool = message.DESCRIPTOR.file.pool
+    pool = cast("DescriptorPool", message.DESCRIPTOR.file.pool)
     try:
         found = MessageToDict(message, always_print_fields_with_no_presence=True, descriptor_pool=pool)
     except (SerializeToJsonError, DecodeError, TypeError, ValueError) as error:

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import structlog
 from pydantic_ai.exceptions import ToolFailed
-from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
@@ -17,6 +16,7 @@ from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.domain.step import Effect, StepKind, idempotency_key
 from stigmer_cli.runner.agent.approvals import Approvals, describe_denial, is_denied
 from stigmer_cli.runner.agent.contents import (
+    calls_of,
     describe_failure,
     is_error,
     load_response,
@@ -212,9 +212,8 @@ async def _find_unknown(conversation: Conversation) -> Collection[str]:
     recorded = await journal.find(key_of_turn(turn))
     if recorded is None:
         return ()
-    response = load_response(recorded)
     called, answered = set[str](), set[str]()
-    for place, call in enumerate(part for part in response.parts if isinstance(part, ToolCallPart)):
+    for place, call in enumerate(calls_of(load_response(recorded))):
         if read_arguments(call) is not None:  # else it was told that they are no JSON, and nothing is recorded
             called.add(call.tool_name)
         if await journal.is_recorded(key_of_call(turn, place)):

@@ -51,6 +51,11 @@ def text_of(response: ModelResponse) -> str:
     return "".join(part.content for part in response.parts if isinstance(part, TextPart))
 
 
+def calls_of(response: ModelResponse) -> Sequence[ToolCallPart]:
+    """The calls of tools in an answer, in order."""
+    return [part for part in response.parts if isinstance(part, ToolCallPart)]
+
+
 def read_arguments(call: ToolCallPart) -> Mapping[str, Json] | None:
     """The arguments; None where they are no JSON object: then nothing is called, and the model is told so."""
     try:

@@ -9,7 +9,7 @@ from stigmer_cli.json_schema import find_misfit
 from stigmer_cli.json_text import read_json
 
 TRIES_AGAIN_MAX = 2
-"""How often a model whose answer does not fit is asked for another one."""
+"""How often a model whose answer is empty or does not fit is asked for another one."""
 
 FENCE = "```"
 
@@ -19,7 +19,6 @@ class StructuredOutput:
 
     def __init__(self, schema: Mapping[str, object]) -> None:
         self._schema = schema
-        self._misfits = 0
         self.problem = ""
 
     @property
@@ -33,12 +32,11 @@ class StructuredOutput:
         value, self.problem = self._read(answer)
         if not self.problem:
             return json.dumps(value, ensure_ascii=False)
-        self._misfits += 1
         raise ModelRetry(f"The answer does not fit the schema: {self.problem}")
 
-    def find_last_problem(self, answer: str) -> str:
-        """Why `answer` does not fit, if the model is not asked for another one; else empty."""
-        return self._read(answer)[1] if self._misfits >= TRIES_AGAIN_MAX else ""
+    def find_problem(self, answer: str) -> str:
+        """Why `answer` does not fit; empty where it does."""
+        return self._read(answer)[1]
 
     def _read(self, answer: str) -> tuple[object, str]:
         """The value, and why it does not fit; empty where it does."""

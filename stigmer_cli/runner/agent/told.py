@@ -11,10 +11,10 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelRequestPart,
     ModelResponse,
-    ToolCallPart,
     ToolReturnPart,
 )
 
+from stigmer_cli.runner.agent.contents import calls_of
 from stigmer_cli.runner.agent.conversation import key_of_call
 
 BEGINNINGS: Mapping[str, bytes] = {
@@ -49,8 +49,7 @@ def tell(messages: Sequence[ModelMessage], *, first_turn: int, edited: Mapping[s
 def _keys_of(response: ModelResponse, turn: int) -> dict[str, Iterator[str]]:
     """The steps of its calls by their ids, of which several may be the same."""
     found: dict[str, list[str]] = {}
-    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
-    for place, call in enumerate(calls):
+    for place, call in enumerate(calls_of(response)):
         found.setdefault(call.tool_call_id, []).append(key_of_call(turn, place))
     return {id_: iter(keys) for id_, keys in found.items()}
 

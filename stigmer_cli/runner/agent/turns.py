@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import cast
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
@@ -14,6 +14,7 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.api.usage import UsageBody, usage_body
 from stigmer_cli.domain.step import Effect, StepKind
 from stigmer_cli.runner.agent.contents import (
+    calls_of,
     describe_request,
     dump_response,
     load_response,
@@ -22,7 +23,7 @@ from stigmer_cli.runner.agent.contents import (
 )
 from stigmer_cli.runner.agent.conversation import Conversation, key_of_turn
 from stigmer_cli.runner.agent.history import with_follow_ups
-from stigmer_cli.runner.agent.output import StructuredOutput, describe_misfit
+from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput, describe_misfit
 from stigmer_cli.runner.agent.played import PlayedModel
 from stigmer_cli.runner.agent.told import tell
 from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, describe_exchanges
@@ -48,6 +49,8 @@ class JournaledModel(WrapperModel):
         self._conversation = conversation
         self._work = work
         self._output = output
+        self._refused = 0
+        """How many answers came without a call, if the loop goes on after them: it asked for another one."""
         self._name = work.model
         self._stream: StreamedResponse | None = None
 
@@ -89,7 +92,8 @@ class JournaledModel(WrapperModel):
         if not is_new and (text := text_of(response)):
             conversation.begin_text()
             conversation.write(text)
-        calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+        calls = calls_of(response)
+        self._refused += not calls
         conversation.note_calls([(call.tool_call_id, call.tool_name, read_arguments(call)) for call in calls])
         return response
 
@@ -119,10 +123,15 @@ class JournaledModel(WrapperModel):
 
     def _check_last(self, response: ModelResponse) -> None:
         """Fail the turn whose answer ends the execution, so that the model is asked for another one on a resume."""
-        if self._output is None or any(isinstance(part, ToolCallPart) for part in response.parts):
+        if self._refused < TRIES_AGAIN_MAX or calls_of(response):
             return
-        if problem := self._output.find_last_problem(text_of(response)):
+        answer = text_of(response)
+        if self._output is not None and (problem := self._output.find_problem(answer)):
             raise ModelFailed(describe_misfit(problem))
+        if not answer:
+            raise ModelFailed(
+                f"the model {self._name} has given an empty answer, and was asked for another one in vain"
+            )
 
     async def _show(self, stream: StreamedResponse) -> None:
         conversation, silence = self._conversation, self._source.silence

@@ -399,6 +399,17 @@ async def test_an_answer_that_does_not_fit_the_schema_is_asked_for_again(agent: 
     assert agent.journal.performed == ["/turns/0", "/turns/1", "/turns/2"]
 
 
+async def test_a_model_that_answers_nothing_is_asked_again_now_and_where_the_execution_is_resumed(agent: Agent) -> None:
+    agent.plays({"calls": [call("send", text="1")]}, *[{"text": ""}] * 3)
+    with pytest.raises(ModelFailed, match="the model script:x has given an empty answer, and was asked"):
+        await agent.attempt()
+    assert agent.journal.steps.pop("/turns/3")[0] == "FAILED"  # a resume forgets the turn that failed it
+    agent.journal.next_attempt()
+    agent.plays(*[{"text": "never"}] * 3, {"text": "Sent."})
+    assert await agent.attempt() == "Sent."
+    assert (agent.journal.performed, agent.calls()) == (["/turns/3"], [("send", "1")])
+
+
 @pytest.mark.parametrize(("number", "why"), [("NaN", "NaN is not allowed"), ("1e400", "the number 1e400 is too large")])
 async def test_a_number_that_json_does_not_have_does_not_fit(agent: Agent, number: str, why: str) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "number", "maximum": 10}}}

@@ -61,8 +61,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="what began after a forgotten step is kept",
         file="store/resuming.py",
-        old="        return [step for step in journal if step.seq >= first.seq]\n",
-        new="        return [first]\n",
+        old="        return [*journal[len(before) :], *limits]\n",
+        new="        return [first, *limits]\n",
         caught_by=(RESUMING,),
     ),
     Mutant(

@@ -67,7 +67,8 @@ def invoke(arguments: Sequence[str]) -> int:
         code = _run(cli, arguments)
         return _report_interrupt() if code == INTERRUPTED else code  # how typer returns a KeyboardInterrupt
     except StigmerError as error:
-        cli.out.error(error)
+        with suppress(OSError):  # nobody reads it, or the disk is full: the exit code still tells
+            cli.out.error(error)
         return error.exit_code
     except BrokenPipeError:
         return _end_quietly()
@@ -175,6 +176,10 @@ def _run_application(cli: Cli, arguments: Sequence[str]) -> int:
         return USAGE
     except typer.Abort:  # Ctrl-C at a question
         return INTERRUPTED
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer would end with 1, as if something had failed
+            raise ended.__context__ from None
+        raise
     if cli.out.unwritten:
         raise cli.out.unwritten
     return result if isinstance(result, int) else 0

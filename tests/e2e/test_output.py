@@ -93,3 +93,33 @@ def test_a_refused_purge_says_that_nothing_was_done(tmp_path: Path, answer: str,
     os.close(ours)
     lines = said.decode().replace("\r", "").splitlines()
     assert lines[1] == "nothing was stopped, and nothing deleted"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ("status", 128 + signal.SIGPIPE, ""),
+        ("--help", 128 + signal.SIGPIPE, ""),
+        ("executions list", 3, "error: no stack was ever started"),
+        ("executions list -o json", 3, "error: no stack was ever started"),
+    ],
+)
+def test_a_reader_that_has_left_is_no_failure_and_hides_none(
+    arguments: str, code: int, told: str, tmp_path: Path
+) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [stigmer.command, *arguments.split()],
+        env=stigmer.environment,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr.startswith(told), "Traceback" in done.stderr) == (code, True, False), (
+        done.stderr
+    )

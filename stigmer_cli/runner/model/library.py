@@ -136,27 +136,21 @@ class _HttpClients:
         return self._made[place]
 
     def _make(self, proxy: str | None, *, is_old: bool) -> "httpx2.AsyncClient | httpx.AsyncClient":
+        options: dict[str, Any] = {
+            "proxy": proxy,
+            "trust_env": False,
+            "verify": _trusted(),
+            "timeout": self._silent_s,
+            "follow_redirects": True,
+            "event_hooks": {"request": [_withhold_keys]},
+        }
         if is_old:
             import httpx  # noqa: PLC0415 - loaded before
 
-            return httpx.AsyncClient(
-                proxy=proxy,
-                trust_env=False,
-                verify=_trusted(),
-                timeout=self._silent_s,
-                follow_redirects=True,
-                event_hooks={"request": [_withhold_keys]},
-            )
+            return httpx.AsyncClient(**options)
         import httpx2  # noqa: PLC0415 - loaded before
 
-        return httpx2.AsyncClient(
-            proxy=proxy,
-            trust_env=False,
-            verify=_trusted(),
-            timeout=self._silent_s,
-            follow_redirects=True,
-            event_hooks={"request": [_withhold_keys]},
-        )
+        return httpx2.AsyncClient(**options)
 
     async def close(self) -> None:
         """Close all of them."""

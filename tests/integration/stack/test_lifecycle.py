@@ -149,12 +149,18 @@ async def test_down_ends_a_frozen_stack_within_ten_seconds(stack: Stack) -> None
     assert not any(one.is_alive for one in before.values())
 
 
-async def test_down_waits_for_a_supervisor_that_ends_long_after_it_has_closed_its_connections(
-    stack: Stack, tmp_path: Path
-) -> None:
+async def up_to_end_late(stack: Stack, tmp_path: Path) -> Stack:
+    """The same stack, whose processes end long after they have closed their connections."""
     (tmp_path / "sitecustomize.py").write_text(ENDS_LATE)
     busy = stack.shell(PYTHONPATH=str(tmp_path))
     await busy.up()
+    return busy
+
+
+async def test_down_waits_for_a_supervisor_that_ends_long_after_it_has_closed_its_connections(
+    stack: Stack, tmp_path: Path
+) -> None:
+    busy = await up_to_end_late(stack, tmp_path)
     supervisor = busy.processes()["supervisor"]
 
     ended = await down(busy.home, clock=CLOCK)
@@ -165,9 +171,7 @@ async def test_down_waits_for_a_supervisor_that_ends_long_after_it_has_closed_it
 async def test_up_waits_for_a_supervisor_that_was_told_to_end_and_ends_long_after_its_socket_is_gone(
     stack: Stack, tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(ENDS_LATE)
-    busy = stack.shell(PYTHONPATH=str(tmp_path))
-    await busy.up()
+    busy = await up_to_end_late(stack, tmp_path)
     supervisor = busy.processes()["supervisor"]
 
     supervisor.send(signal.SIGTERM)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import shlex
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from contextlib import suppress
@@ -65,7 +66,8 @@ def read_keys(path: Path) -> Sequence[SecretKey]:
         raise MachineError(f"cannot read the key of secrets, {path}: {reason_of(error)}") from error
     if status.st_mode & OTHERS:
         raise MachineError(
-            f"others may read the key of secrets, {path} (mode {status.st_mode & 0o777:04o})", hint=f"chmod 600 {path}"
+            f"others may read the key of secrets, {path} (mode {status.st_mode & 0o777:04o})",
+            hint=f"chmod 600 {shlex.quote(str(path))}",
         )
     with suppress(ValueError):
         values = [urlsafe_b64decode(line) for line in text.split()]

@@ -3,6 +3,7 @@
 An empty store looks healthy, and answers 404 for every execution that was accepted before.
 """
 
+import shlex
 from dataclasses import dataclass
 
 from stigmer_cli.database_url import database_of, sqlite_file, without_password
@@ -71,7 +72,7 @@ def check_store(settings: Settings, found: StoreId, recorded: StoreId | None) ->
 
 
 def _missing(message: str, settings: Settings, restore: str) -> StoreMissing:
-    by_serve = f"with stigmer serve: rm {settings.home.store_id_file}"
+    by_serve = f"with stigmer serve: rm {shlex.quote(str(settings.home.store_id_file))}"
     return StoreMissing(message, hint=f"{restore}, or leave these executions: stigmer up --new-store ({by_serve})")
 
 

@@ -1,6 +1,7 @@
 """An archive for a bug report: written whole or not at all, for its owner only, and never over another file."""
 
 import io
+import shlex
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ def check_target(path: Path) -> None:
     if path.exists() or path.is_symlink():
         raise _there(path)
     if not path.parent.is_dir():
-        raise ConfigError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
+        raise ConfigError(f"there is no folder {path.parent}", hint=f"mkdir -p {shlex.quote(str(path.parent))}")
 
 
 def write_archive(path: Path, entries: Sequence[ArchiveEntry], *, at: datetime) -> int:

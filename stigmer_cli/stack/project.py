@@ -3,6 +3,7 @@
 Each step makes what is missing and leaves what is there, so that a call that was killed is completed by the next one.
 """
 
+import shlex
 import subprocess
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
@@ -64,9 +65,8 @@ async def init_project(directory: Path, known: KnownHomes, *, user_home: Path | 
                     await locks.enter_async_context(held(known.folder / "init.lock", within_s=LOCK_MAX_S, clock=clock))
             project = _make(directory, home, known)
     except FileExistsError as error:
-        raise ConfigError(
-            f"{error.filename} is not a folder", hint=f"mv {error.filename} {error.filename}.old"
-        ) from error
+        name = shlex.quote(str(error.filename))
+        raise ConfigError(f"{error.filename} is not a folder", hint=f"mv {name} {name}.old") from error
     except OSError as error:
         raise MachineError(f"cannot make {home.path}: {reason_of(error)}", hint=way_out(directory, error)) from error
     return replace(project, warnings=tuple(_warn(home.path)))
@@ -76,7 +76,7 @@ def _refuse_place(directory: Path, user_home: Path | None) -> None:
     """Raise ConfigError where `directory` lies in a home, or is the user's own: its `.stigmer` is the default home."""
     for folder in (directory, *directory.parents):
         if folder.name == FOLDER_NAME:
-            raise ConfigError(f"{directory} lies in a home, {folder}", hint=f"cd {folder.parent}")
+            raise ConfigError(f"{directory} lies in a home, {folder}", hint=f"cd {shlex.quote(str(folder.parent))}")
     with suppress(OSError):
         if user_home is not None and directory.samefile(user_home):
             raise ConfigError(
@@ -142,7 +142,7 @@ def _write_ports(file: Path, ports: tuple[int, int]) -> None:
 def _warn(home: Path) -> Sequence[str]:
     kind = file_system_of(home)
     remote = f"{home} is on {kind}, a file system of another machine: a database there may be damaged when it is away"
-    tracked = f"git tracks files in {home}, which holds the token: git rm -r --cached {home}"
+    tracked = f"git tracks files in {home}, which holds the token: git rm -r --cached {shlex.quote(str(home))}"
     return [*([remote] if kind in REMOTE else []), *([tracked] if _is_tracked(home) else [])]
 
 

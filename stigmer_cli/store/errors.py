@@ -1,5 +1,6 @@
 """What a database says went wrong, as the one tree of errors: which code means what, and which ends the process."""
 
+import shlex
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
@@ -65,7 +66,7 @@ def from_sqlite(error: BaseException, file: StoreFile, busy_timeout_s: float) ->
     if code is not None and code & _PRIMARY in _BUSY:
         return StoreBusy(
             f"{file.path} was held by another writer for {span(busy_timeout_s)}",
-            hint=f"see who has it open: fuser {file.path}",
+            hint=f"see who has it open: fuser {shlex.quote(str(file.path))}",
         )
     if code is None:
         return None
@@ -85,7 +86,8 @@ def _of_code(code: int, message: str, file: StoreFile) -> StigmerError | None:
         )
     if primary in _MACHINE:
         return MachineError(
-            f"{file.path} cannot be used: {message}; {file.space()}", hint=f"check owner and mode: ls -l {file.path}"
+            f"{file.path} cannot be used: {message}; {file.space()}",
+            hint=f"check owner and mode: ls -l {shlex.quote(str(file.path))}",
         )
     if primary == sqlite3.SQLITE_TOOBIG:
         return TooLarge("a text is larger than the store takes")

@@ -8,6 +8,7 @@ SubmitRejected              Temporal understood and refused
 """
 
 import re
+import shlex
 from collections.abc import Callable
 
 from temporalio.service import RPCError, RPCStatusCode
@@ -155,7 +156,7 @@ def _not_found(error: RPCError, target: Target) -> StigmerError:
 _MISSING: dict[str, Callable[[Target], StigmerError]] = {
     NAMESPACE_MISSING: lambda target: Misconfigured(
         f'Temporal at {target.address} has no namespace "{target.namespace}"',
-        hint=f"temporal operator namespace create --address {target.address} -n {target.namespace}",
+        hint=f"temporal operator namespace create --address {target.address} -n {shlex.quote(target.namespace)}",
         retry_after_s=2.0,
     ),
     WORKFLOW_MISSING: lambda _target: WorkflowMissing("Temporal has no such workflow"),

@@ -1,5 +1,6 @@
 """The files that TLS is made of, each refused with its own sentence: missing, no certificate, another key."""
 
+import shlex
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ def read_pem(path: Path, setting: str) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError as error:
-        raise ConfigError(f"{setting}: {path} cannot be read: {reason_of(error)}", hint=f"ls -l {path}") from error
+        raise ConfigError(
+            f"{setting}: {path} cannot be read: {reason_of(error)}", hint=f"ls -l {shlex.quote(str(path))}"
+        ) from error
 
 
 def read_certificate(path: Path, setting: str) -> Validity:
@@ -38,7 +41,8 @@ def read_certificate(path: Path, setting: str) -> Validity:
         return validity(first_in(read_pem(path, setting)))
     except ValueError as error:
         raise ConfigError(
-            f"{setting}: {path} is not a certificate: {error}", hint=f"openssl x509 -noout -subject -in {path}"
+            f"{setting}: {path} is not a certificate: {error}",
+            hint=f"openssl x509 -noout -subject -in {shlex.quote(str(path))}",
         ) from error
 
 
@@ -60,14 +64,15 @@ class KeyPair:
         """Have `context` show this certificate; raises ConfigError where the files cannot be used."""
         read_certificate(self.cert, self.cert_setting)
         text = read_pem(self.key, self.key_setting)
+        cert, key = shlex.quote(str(self.cert)), shlex.quote(str(self.key))
         if "PRIVATE KEY-----" not in text:
             raise ConfigError(
-                f"{self.key_setting}: {self.key} holds no private key", hint=f"openssl pkey -noout -in {self.key}"
+                f"{self.key_setting}: {self.key} holds no private key", hint=f"openssl pkey -noout -in {key}"
             )
         if "ENCRYPTED" in text:
             raise ConfigError(
                 f"{self.key_setting}: the key in {self.key} has a passphrase, and nobody can type it here",
-                hint=f"openssl pkey -in {self.key} -out KEY-WITHOUT-PASSPHRASE",
+                hint=f"openssl pkey -in {key} -out KEY-WITHOUT-PASSPHRASE",
             )
         try:
             context.load_cert_chain(self.cert, self.key)
@@ -79,5 +84,5 @@ class KeyPair:
             )
             raise ConfigError(
                 f"{self.cert_setting} and {self.key_setting}: {why}",
-                hint=f"openssl x509 -noout -pubkey -in {self.cert}; openssl pkey -pubout -in {self.key}",
+                hint=f"openssl x509 -noout -pubkey -in {cert}; openssl pkey -pubout -in {key}",
             ) from error

@@ -1,5 +1,6 @@
 """What one end of a link trusts and shows: its authorities, its own certificate, the name it expects."""
 
+import shlex
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,8 @@ def authorities(path: Path, setting: str) -> str:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(
-            f"{setting}: {path} holds no certificate of an authority", hint=f"openssl x509 -noout -subject -in {path}"
+            f"{setting}: {path} holds no certificate of an authority",
+            hint=f"openssl x509 -noout -subject -in {shlex.quote(str(path))}",
         ) from error
     return text
 

@@ -85,6 +85,20 @@ def test_a_version_and_the_completion_of_a_word_load_next_to_nothing(
     assert set(loaded) & {*HEAVY, *LIGHT} == set()
 
 
+UNQUOTED = re.compile(
+    r"(?:\b(?:rm|cd|mv|cp|fuser|chmod \S+|mkdir -p|ls -l|export \w+=)|-in|-out|--cached|apply -f) ?"
+    r"\{(?!shlex\.quote\(|_words\()(\w[\w.]*)"
+)
+"""A variable behind a command of the shell that takes a path."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_path_in_a_command_that_is_printed_can_be_pasted(path: Path) -> None:
+    text = path.read_text()
+    found = set(UNQUOTED.findall(text))
+    assert {name for name in found if not re.search(rf"\b{name}(?:, \w+)* = .*quote\(", text)} == set()
+
+
 LISTING = """
 import sys
 from stigmer_cli.cli.executions import list

@@ -68,7 +68,7 @@ def _list_next(cli: Cli, project: Project) -> Sequence[str]:
         *([f"unset {HOME_VARIABLE}"] if cli.environ.get(HOME_VARIABLE) else []),
         *([f"cd {shlex.quote(str(project.directory))}"] if is_elsewhere else []),
         "stigmer up",
-        f"stigmer apply -f {project.agent.path}",
+        f"stigmer apply -f {shlex.quote(project.agent.path)}",
         f"stigmer run {project.agent.name} 'hello'",
     )
 

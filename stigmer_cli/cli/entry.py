@@ -34,8 +34,8 @@ COMPLETION = "_STIGMER_COMPLETE"
 PLUGINS_OF_PYDANTIC = "PYDANTIC_DISABLE_PLUGINS"
 """Without it pydantic reads the metadata of all installed packages in search of plugins. Parts do not inherit it."""
 
-OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""The errors of a write to a full or failing disk."""
+OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""The errors of a write to a full or failing disk, and to what is open for reading only."""
 
 
 def main() -> None:
@@ -51,6 +51,7 @@ def main() -> None:
     if sys.platform != "win32":
         reset_inherited_signals()
     _open_missing_streams()
+    _have_streams_wait()
     _forget_empty_home()
     _escape_unencodable()
     code = invoke(sys.argv[1:])
@@ -102,6 +103,16 @@ def _open_missing_streams() -> None:
         taken = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this stream's
         os.set_inheritable(taken, True)
         setattr(sys, name, os.fdopen(taken, "r" if name == "stdin" else "w"))
+
+
+def _have_streams_wait() -> None:
+    """Have reads and writes of the standard streams wait, where the caller left one that does not (O_NONBLOCK).
+
+    What a slow reader has no room for would be lost without an error.
+    """
+    for number in range(3):
+        with suppress(OSError):
+            os.set_blocking(number, True)
 
 
 def _forget_empty_home() -> None:
@@ -200,7 +211,8 @@ def _end_quietly() -> int:
 def _report_unwritten(error: OSError) -> int:
     """Report that the output is incomplete, so that a script does not take it for the whole result."""
     discard_stdout()
-    failed = MachineError(f"the output could not be written: {reason_of(error)}", hint="df -h")
+    hint = "open standard output for writing" if error.errno == errno.EBADF else "df -h"
+    failed = MachineError(f"the output could not be written: {reason_of(error)}", hint=hint)
     Output().error(failed)
     return failed.exit_code
 

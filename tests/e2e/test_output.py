@@ -30,6 +30,41 @@ def test_on_a_full_disk_the_output_is_not_taken_for_whole(tmp_path: Path, output
     assert done.stderr == "error: the output could not be written: No space left on device\nhint: df -h\n"
 
 
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_an_output_that_is_open_for_reading_only_is_named(tmp_path: Path, output: str) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    done = subprocess.run(
+        ["sh", "-c", '"$0" config list -o "$1" 1</dev/null', stigmer.command, output],
+        env=stigmer.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = "error: the output could not be written: Bad file descriptor\nhint: open standard output for writing\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.parametrize("arguments", [("config", "list", "-o", "json"), ("help", "stack"), ("executions", "--help")])
+def test_a_slow_reader_gets_all_of_it_from_an_output_that_does_not_wait(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    filled = 0
+    with suppress(BlockingIOError):
+        while True:
+            filled += os.write(writer, b".")
+    with subprocess.Popen([stigmer.command, *arguments], env=stigmer.environment, stdout=writer) as process:
+        os.close(writer)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        with os.fdopen(reader, "rb") as pipe:
+            said = pipe.read()[filled:]
+        assert process.wait(30) == 0
+    assert said.decode() == stigmer.ok(*arguments)
+
+
 def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
     stigmer = Stigmer(tmp_path / "home")
     done = subprocess.run(

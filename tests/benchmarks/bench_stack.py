@@ -1,29 +1,33 @@
 """How long `up` and `down` take, beside a bare `temporal server start-dev` in the same run.
 
-A round starts and stops one bare Temporal and one stack, each in a folder of its own. The bare one is measured from its
-spawn until its namespace can be described, with a new database file, as `up` starts it, and from SIGTERM to its end.
+A round starts and stops bare Temporals and one stack, each in a folder of its own. A bare one is what a person types:
+with a new database file, so that it forgets nothing, as in a stack; or in memory, which is its default. It has none of
+the settings by which `up` makes the same binary start faster. It is measured from its spawn until its namespace can be
+described, and from SIGTERM to its end.
 """
 
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
+from stigmer_cli.temporal.dev_server import find_binary
 from tests.benchmarks.bare import until_serving
 from tests.benchmarks.report import Benchmark, Row, medians, time_call
 from tests.support.installed import Stigmer, installed
-from tests.support.temporal_server import DevServer
+from tests.support.temporal_server import die_with_parent, free_port
 
 ROUNDS, QUICK_ROUNDS = 9, 3
 STATUSES = 3
 UP_MAX_TIMES, AGAIN_MAX_TIMES = 6.0, 2.0
 FIRST_OUTPUT_MAX_S, DOWN_MORE_MAX_S = 0.1, 0.5
-BARE, BARE_STOP = "bare Temporal, spawn to namespace described", "bare Temporal, SIGTERM to its end"
+BARE, BARE_STOP = "bare Temporal with a new file, spawn to namespace described", "bare Temporal, SIGTERM to its end"
+BARE_IN_MEMORY = "bare Temporal in memory, spawn to namespace described"
 FRESH, EXISTING = "`stigmer up`, cold, a new home", "`stigmer up`, cold, an existing home"
 FIRST, AGAIN = "`stigmer up`, first output", "`stigmer up`, already up"
 STATUS, RUN, DOWN = "`stigmer status`", "`stigmer run` with the model echo", "`stigmer down`"
@@ -45,6 +49,7 @@ def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a b
     return [
         Row(what=FRESH, measured=took[FRESH], unit="s", reference=BARE, beside=took[BARE], budget=UP_MAX_TIMES),
         Row(what=EXISTING, measured=took[EXISTING], unit="s", reference=BARE, beside=took[BARE], budget=UP_MAX_TIMES),
+        Row(what=FRESH, measured=took[FRESH], unit="s", reference=BARE_IN_MEMORY, beside=took[BARE_IN_MEMORY]),
         Row(what=FIRST, measured=took[FIRST], unit="s", budget=FIRST_OUTPUT_MAX_S),
         Row(what=AGAIN, measured=took[AGAIN], unit="s", reference=STATUS, beside=took[STATUS], budget=AGAIN_MAX_TIMES),
         Row(what=RUN, measured=took[RUN], unit="s", reference=STATUS, beside=took[STATUS]),
@@ -75,15 +80,33 @@ def _run_round(folder: Path) -> list[tuple[str, float]]:
 
 def _time_bare(folder: Path) -> list[tuple[str, float]]:
     """How long a Temporal without a stack takes to start, and to stop."""
-    with DevServer(folder, file=folder / "temporal.db") as server:
-        start_s = time_call(lambda: (server.start(), asyncio.run(until_serving(server.address))))
-        stop_s = time_call(lambda: _stop(server.pid))
-    return [(BARE, start_s), (BARE_STOP, stop_s)]
+    start_s, stop_s = _time_temporal("--db-filename", str(folder / "temporal.db"))
+    in_memory_s, _ = _time_temporal()
+    return [(BARE, start_s), (BARE_STOP, stop_s), (BARE_IN_MEMORY, in_memory_s)]
 
 
-def _stop(pid: int) -> None:
-    os.kill(pid, signal.SIGTERM)
-    os.waitpid(pid, 0)
+def _time_temporal(*flags: str) -> tuple[float, float]:
+    """Seconds from the spawn of `temporal server start-dev` until it serves, and from SIGTERM to its end."""
+    ports = {name: str(free_port()) for name in ("--port", "--ui-port", "--http-port", "--metrics-port")}
+    argv = [str(find_binary(None)), "server", "start-dev", *chain.from_iterable(ports.items()), *flags]
+    spawned: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        spawned.append(
+            subprocess.Popen(
+                argv,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
+            )
+        )
+        asyncio.run(until_serving(f"127.0.0.1:{ports['--port']}"))
+
+    def stop() -> None:
+        spawned[0].terminate()
+        spawned[0].wait()
+
+    return time_call(start), time_call(stop)
 
 
 def _time_up(stigmer: Stigmer) -> tuple[float, float]:

@@ -1,93 +1,33 @@
-"""The application: routes behind the guard, with the services they call."""
+"""The application: what is asked while a stack starts, and later every route, behind the guard."""
 
-import asyncio
-import warnings
 from collections.abc import Callable
-from functools import partial
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
-from pydantic.warnings import UnsupportedFieldAttributeWarning
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
-from stigmer_cli.server import problems
-from stigmer_cli.server.direct import DirectRoutes
+from stigmer_cli.server.first_routes import FirstRoutes
 from stigmer_cli.server.guard import Guard
 from stigmer_cli.server.hosts import AllowedHosts, split_names
-from stigmer_cli.server.routes import (
-    agents,
-    bulk,
-    challenge,
-    children,
-    cloud_events,
-    execution_names,
-    executions,
-    health,
-    identity,
-    reconcile,
-    reports,
-    resume,
-    schedules,
-    secrets,
-    sessions,
-    steps,
-    stuck,
-    ui,
-    usage,
-    waits,
-    workflow_tasks,
-    workflows,
-)
+from stigmer_cli.server.late_routes import LateRoutes
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.time_header import TimeHeader
 from stigmer_cli.server.ui.access import UiAccess
 
-warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
-"""As FastAPI ignores it where it builds a body at once: ours are built when the first such body comes."""
 
-
-def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
+class Application:
     """The ASGI application; `token` is asked for each request, so that a rotated one counts at once."""
-    app = FastAPI(title="Stigmer", openapi_url=None)
-    app.state.services = called
-    app.state.token = token
-    # Routes are tried one after another: first those that each execution takes.
-    groups = (
-        reports,
-        steps,
-        waits,
-        executions,
-        challenge,
-        health,
-        identity,
-        children,
-        workflow_tasks,
-        agents,
-        workflows,
-        usage,
-        secrets,
-        sessions,
-        reconcile,
-        resume,
-        stuck,
-        execution_names,
-        bulk,
-        cloud_events,
-        schedules,
-        ui,
-    )
-    for routes in groups:
-        app.include_router(routes.router)
-    app.add_api_route("/v1/openapi.json", partial(_describe_api, app), include_in_schema=False)
-    problems.install(app)
-    settings = called.settings
-    hosts = AllowedHosts(settings.server_port, split_names(settings.allowed_hosts))
-    access = UiAccess(settings.ui_address, hosts=hosts, token=token, clock=called.clock, port=settings.server_port)
-    app.state.ui = access
-    direct = DirectRoutes(app, called)
-    return Guard(TimeHeader(direct, clock=called.clock), hosts=hosts, token=token, pages=access)
 
+    def __init__(self, called: Services, *, token: Callable[[], str | None]) -> None:
+        settings, clock = called.settings, called.clock
+        hosts = AllowedHosts(settings.server_port, split_names(settings.allowed_hosts))
+        access = UiAccess(settings.ui_address, hosts=hosts, token=token, clock=clock, port=settings.server_port)
+        self._late = LateRoutes(called, token=token, access=access)
+        first = FirstRoutes(self._late, called, token=token)
+        self._guard = Guard(TimeHeader(first, clock=clock), hosts=hosts, token=token, pages=access)
 
-async def _describe_api(app: FastAPI) -> JSONResponse:
-    """The OpenAPI description of all routes; its first making takes a quarter of a second, too long for the loop."""
-    return JSONResponse(await asyncio.to_thread(app.openapi))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._guard(scope, receive, send)
+
+    async def load(self) -> None:
+        """Load what the first request for it would otherwise wait for; returns when it is there."""
+        await self._late.load_soon()

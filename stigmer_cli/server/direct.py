@@ -60,6 +60,9 @@ class DirectRoutes:
     def __init__(self, app: ASGIApp, called: Services) -> None:
         self._app = app
         self._called = called
+        kinds: list[type[BaseModel]] = [ExecutionRequest, *(kind for kind, _ in REPORTS.values())]
+        for kind in kinds:
+            kind.model_rebuild()  # else the first request would build it, on the event loop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""

@@ -33,7 +33,7 @@ from stigmer_cli.executions.scheduler import Scheduler
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.executions.waker import Waker
 from stigmer_cli.running_version import RUNNING_VERSION
-from stigmer_cli.server.app import build
+from stigmer_cli.server.app import Application
 from stigmer_cli.server.cluster_identity import ClusterWatch
 from stigmer_cli.server.connections import KEPT_S, HttpConnection
 from stigmer_cli.server.counted_gateway import CountedGateway
@@ -207,7 +207,8 @@ class _Server:
 
     async def run(self, listener: socket.socket, token: Callable[[], str | None], tls: ServerTls | None) -> None:
         """HTTP and the loops in one group: if one fails, all end, and the supervisor restarts the process."""
-        http = _http_server(build(self.services, token=token), tls, self.settings, self.clock)
+        application = Application(self.services, token=token)
+        http = _http_server(application, tls, self.settings, self.clock)
         loops = [
             *([tls.run] if tls else []),
             self.watch.run,
@@ -230,6 +231,7 @@ class _Server:
                 group.create_task(_run_through_outages(loop, self.clock), name=f"loop {loop.__qualname__}")
                 for loop in loops
             ]
+            tasks.append(group.create_task(application.load(), name="late routes"))
             gc.freeze()  # what the start left behind stays; each scan of it blocked for 0.1 s
             log.info("server_started", url=url_of(self.settings), temporal=self.settings.temporal_target)
             await http.serve(sockets=[listener])

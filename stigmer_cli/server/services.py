@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from fastapi import Request
-
 from stigmer_cli.clock import Clock, ClockWatch
 from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.executions.accept import Acceptor
@@ -55,11 +53,3 @@ class Services:
     ready: ReadyCheck
     vault: Vault
     started_at: datetime
-
-
-async def services(request: Request) -> Services:
-    """The services of the application that `request` came to; a coroutine, or FastAPI calls it in a thread."""
-    found = request.app.state.services
-    if not isinstance(found, Services):
-        raise TypeError("the application was built without its services")
-    return found

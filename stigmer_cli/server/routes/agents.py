@@ -21,7 +21,8 @@ from stigmer_cli.domain.execution import Agent
 from stigmer_cli.domain.identity import AgentId, slug_of
 from stigmer_cli.errors import RequestError
 from stigmer_cli.executions.ids import IdGenerator
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.agent_runs import AgentRuns
 from stigmer_cli.store.agents import UPDATED, AgentDraft, AppliedAgent
 

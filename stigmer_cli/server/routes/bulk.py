@@ -9,7 +9,8 @@ from stigmer_cli.api.cancel import CancelItem, CancelOutcome, CancelRequest, Can
 from stigmer_cli.api.prune import PruneItem, PruneOutcome, PruneRequest, PruneResponse
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 
 router = APIRouter(prefix="/v1")
 Called = Annotated[Services, Depends(services)]

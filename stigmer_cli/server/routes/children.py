@@ -12,7 +12,8 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.errors import Conflict, NotFound, RequestError
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.json_text import dump_json
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 
 PARENT_LABEL = "stigmer.ai/parent"
 

@@ -22,7 +22,8 @@ from stigmer_cli.api.cloud_events import (
 from stigmer_cli.domain.event import CloudEvent
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.server.event_request import parse_events
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 
 PAGE_MAX = 500
 

@@ -13,7 +13,8 @@ from stigmer_cli.domain.labels import parse_label_selector
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.search import parse_search
 from stigmer_cli.errors import RequestError
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.columns import check_text
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.listing import Filter

@@ -8,7 +8,8 @@ from stigmer_cli.api.execution_names import ExecutionName, ExecutionNames, execu
 from stigmer_cli.domain.execution_reference import REFERENCE_MAX
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.resolve import resolve_reference
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.listing import Filter
 
 NAMES_MAX = 500

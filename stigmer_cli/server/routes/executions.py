@@ -35,8 +35,9 @@ from stigmer_cli.json_text import dump_json
 from stigmer_cli.judgement.wire import stuck_body
 from stigmer_cli.server.connections import waited_s
 from stigmer_cli.server.large_page import send_in_pieces
+from stigmer_cli.server.routes.called import services
 from stigmer_cli.server.routes.execution_filter import read_filter
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.services import Services
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.forking import Fork
 from stigmer_cli.store.listing import Filter

@@ -24,7 +24,8 @@ from stigmer_cli.executions.reconcile.on_request import ReconcileJob
 from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.judgement.stuck import WORTH_TELLING
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.store import Store
 
 COUNTED_AS: dict[ReconcileOutcome, ReconcileOutcome] = {

@@ -30,9 +30,10 @@ from stigmer_cli.api.usage import used_body
 from stigmer_cli.domain.execution import Agent, AgentSpec, Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId
 from stigmer_cli.json_text import dump_json
+from stigmer_cli.server.routes.called import services
 from stigmer_cli.server.routes.steps import ended_step
 from stigmer_cli.server.routes.workflow_tasks import make_workflow_work
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.attempt_counts import AttemptCounts
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import Claimant, ReportedText, ReportResult

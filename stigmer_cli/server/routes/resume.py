@@ -9,7 +9,8 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.json_text import dump_json, read_json
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.resuming import Decision, Resumed
 
 router = APIRouter(prefix="/v1")

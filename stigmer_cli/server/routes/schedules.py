@@ -7,7 +7,8 @@ import structlog
 from fastapi import APIRouter, Depends
 
 from stigmer_cli.api.schedules import PauseScheduleRequest, ScheduleItem, ScheduleList
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.schedules import ScheduleState
 
 router = APIRouter(prefix="/v1")

@@ -14,7 +14,8 @@ from stigmer_cli.api.secrets import (
     SecretRequest,
     secret_item,
 )
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 
 NO_STORE = "no-store"
 

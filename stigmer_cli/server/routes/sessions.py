@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query
 
 from stigmer_cli.api.sessions import DeletedSession, SessionBody, SessionPage, session_body
 from stigmer_cli.errors import RequestError
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 
 PAGE_MAX = 500
 

@@ -20,7 +20,8 @@ from stigmer_cli.api.steps import (
     contents_body,
 )
 from stigmer_cli.domain.identity import ExecutionId, RunId
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.step_contents import RecordedPage
 from stigmer_cli.store.step_rows import EndedStep, StepDraft, StepEnd

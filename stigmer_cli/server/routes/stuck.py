@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends
 
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.judgement.wire import stuck_groups
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 
 router = APIRouter(prefix="/v1")
 Called = Annotated[Services, Depends(services)]

@@ -17,8 +17,9 @@ from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.waiting import Verdict, check_arguments
 from stigmer_cli.errors import RequestError
+from stigmer_cli.server.routes.called import services
 from stigmer_cli.server.routes.steps import draft_of
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.decisions import AskedCall, Ruling
 from stigmer_cli.store.listeners import Listener
 from stigmer_cli.store.runs import ReportResult

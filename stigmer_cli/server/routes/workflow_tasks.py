@@ -11,7 +11,8 @@ from stigmer_cli.api.workflow_values import parse_kept
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.running_version import RUNNING_VERSION
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.attempt_counts import AttemptCounts
 from stigmer_cli.store.runs import ReportResult
 

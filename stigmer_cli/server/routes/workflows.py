@@ -23,7 +23,8 @@ from stigmer_cli.domain.workflow_definition import WorkflowDefinition
 from stigmer_cli.errors import RequestError
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.server.routes.agents import applied_item, draft_of, refuse_twice
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.store.agent_runs import AgentRuns
 from stigmer_cli.store.agents import UPDATED
 from stigmer_cli.store.workflows import AppliedWorkflow, WorkflowDraft

@@ -20,9 +20,10 @@ from stigmer_cli.executions.accept import Acceptor
 from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier
-from stigmer_cli.server import direct, problems
-from stigmer_cli.server.routes import executions, reports, steps
-from stigmer_cli.server.services import Services, services
+from stigmer_cli.server import direct
+from stigmer_cli.server.routes import errors, executions, reports, steps
+from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.services import Services
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import open_store
@@ -161,7 +162,7 @@ async def applications(folder: Path) -> AsyncIterator[tuple[Services, FastAPI]]:
         app = FastAPI()
         for routes in (reports, steps, executions):
             app.include_router(routes.router)
-        problems.install(app)
+        errors.install(app)
         app.dependency_overrides[services] = lambda: called
         yield cast("Services", called), app
 

@@ -26,6 +26,7 @@ from stigmer_cli.store.listing_choice import choose, sum_counts
 from stigmer_cli.store.listing_source import EVERYTHING, MATCHES, Source
 from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.search import has_match, matches_postgresql, matches_sqlite
+from stigmer_cli.store.sessions import require_session
 from stigmer_cli.store.tables import IN_SESSION, NEEDS_ATTENTION, WAITING, agents, executions
 from stigmer_cli.store.workflows import find_workflow
 
@@ -136,6 +137,8 @@ async def _count(connection: AsyncConnection, query: Select[Any], limit: int) ->
 async def _make_plan(connection: AsyncConnection, asked: Filter) -> _Plan:
     """Raises NotFound for a name that nothing has, and Conflict for a workflow's that several have."""
     agent = await _find_runs_of(connection, asked)
+    if asked.session is not None:
+        await require_session(connection, asked.session)
     choice = await choose(connection, asked, agent)
     source, indexed, conditions = choice.source, list[_Condition](), list[_Condition]()
     if asked.kinds and not choice.are_kinds_met:

@@ -10,6 +10,7 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.session import Exchange, Session
 from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.conversations import decide_conversation, read_exchanges
@@ -18,6 +19,7 @@ from stigmer_cli.store.session_order import BEHIND_ANOTHER
 from stigmer_cli.store.tables import IN_SESSION, OPEN_IN_SESSION, executions, sessions
 
 BATCH = 200
+NEAR_MAX = 500
 """How many executions of a session are deleted in one commit."""
 
 _ROW = executions.c
@@ -73,8 +75,8 @@ class SessionTable:
         """One session; raises NotFound."""
         async with self._database.reading() as connection:
             found = await _read(connection, select(sessions).where(sessions.c.name == name))
-        if not found:
-            raise NotFound(f"there is no session {name}", hint="stigmer sessions list")
+            if not found:
+                raise await explain_unknown_session(connection, name)
         return found[0]
 
     @whole
@@ -100,6 +102,18 @@ class SessionTable:
         async with self._database.writing() as writing:
             ids = await decide_conversation(writing, execution_id)
             return await read_exchanges(writing.connection, ids)
+
+
+async def require_session(connection: AsyncConnection, name: str) -> None:
+    """Raise NotFound where there is no session of this name."""
+    if await connection.scalar(select(sessions.c.name).where(sessions.c.name == name)) is None:
+        raise await explain_unknown_session(connection, name)
+
+
+async def explain_unknown_session(connection: AsyncConnection, name: str) -> NotFound:
+    """The error for a session that does not exist, with the nearest name among the `NEAR_MAX` that were used last."""
+    names = await connection.scalars(select(sessions.c.name).order_by(sessions.c.updated_at.desc()).limit(NEAR_MAX))
+    return NotFound(f"there is no session {name}{suggest_nearest(name, names)}", hint="stigmer sessions list")
 
 
 async def forget_empty_sessions(writing: Writing, names: Sequence[str]) -> None:

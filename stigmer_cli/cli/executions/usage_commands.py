@@ -24,9 +24,10 @@ def usage(
     by: By = UsageBy.AGENT,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Show what models used, by agent and model: executions, tokens, and cost by list prices.
+    """Show what models used, by agent and model.
 
-    By workflow: what the agents used that workflows called, and workflows below them.
+    That is executions, tokens, and the cost by list prices. By workflow: what the agents used that workflows called, and
+    workflows below them.
     """
     from stigmer_cli.cli.executions.usage import show_usage
 

@@ -42,7 +42,10 @@ def init(
     ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Give a project a stack of its own: .stigmer with free ports, and a first agent. Repeating it changes nothing."""
+    """Give a project a stack of its own, with a first agent.
+
+    The stack has free ports, and its home is .stigmer in the project's directory. Repeating it changes nothing.
+    """
     from stigmer_cli.cli.stack.init import init_stack
 
     init_stack(cli_of(ctx, output), directory)

@@ -246,6 +246,15 @@ async def test_a_session_that_is_deleted_while_another_joins_begins_again(
     assert (await store.sessions.get("trip")).executions == 1
 
 
+async def test_a_list_of_a_session_that_does_not_exist_is_refused_as_for_an_agent(store: Store) -> None:
+    await join(store, "trip-to-lisbon")
+    for list_or_count in (store.executions.list, store.executions.count):
+        with pytest.raises(NotFound, match=r"there is no session trip-to-lisbin; did you mean trip-to-lisbon\?"):
+            await list_or_count(Filter(session="trip-to-lisbin"), limit=9)
+    with pytest.raises(NotFound, match="there is no session other"):
+        await store.sessions.get("other")
+
+
 async def test_another_execution_sees_the_same_conversation_outside_of_the_session(store: Store) -> None:
     before = await join(store, message="one?")
     await end(store, before, "one")

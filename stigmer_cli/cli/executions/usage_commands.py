@@ -26,8 +26,8 @@ def usage(
 ) -> None:
     """Show what models used, by agent and model.
 
-    That is executions, tokens, and the cost by list prices. By workflow: what the agents used that workflows called, and
-    workflows below them.
+    That is executions, tokens, and the cost by list prices. By workflow: what the agents used that workflows called,
+    and workflows below them.
     """
     from stigmer_cli.cli.executions.usage import show_usage
 

@@ -3,7 +3,11 @@
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
-SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>s|m|h|d|w)\s*")
+SPAN = re.compile(
+    r"""(?P<number>\d+(?:\.\d+)?)\ ?
+        (?P<unit>s|m|h|d|w)(?:(?<=s)ec(?:ond)?s?|(?<=m)in(?:ute)?s?|(?<=h)(?:ou)?rs?|(?<=d)ays?|(?<=w)eeks?)?(?![a-z])\s*""",
+    re.VERBOSE,
+)
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 
 AGO = re.compile(r"\s+ago$", re.IGNORECASE)
@@ -35,7 +39,7 @@ def span(seconds: float) -> str:
 
 
 def parse_span(text: str) -> float:
-    """`90s`, `10m`, `1h30m`, `2d`, `1w` or a bare number of seconds, in seconds; raises ValueError with a sentence."""
+    """`90s`, `10m`, `1h30m`, `2d`, `3 weeks` or a bare number of seconds, in seconds; raises ValueError."""
     whole = text.strip()
     if re.fullmatch(r"\d+(\.\d+)?", whole):
         return float(whole)

@@ -45,14 +45,17 @@ def test_a_moment_is_written_in_local_time() -> None:
     )
 
 
+WORDS = [("10 min", 600), ("1 hour 30 minutes", 5400), ("2 days", 172_800), ("3 weeks", 1_814_400), ("5 secs", 5)]
+
+
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("45", 45), ("1.5m", 90)]
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("45", 45), ("1.5m", 90), *WORDS]
 )
 def test_spans_of_time_are_read_as_people_write_them(text: str, seconds: float) -> None:
     assert parse_span(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "10x", "10m later", "-5s"])
+@pytest.mark.parametrize("text", ["", "m", "10x", "10m later", "-5s", "2 months", "1 mo", "1 minh", "3 fortnights"])
 def test_what_is_no_span_of_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a span of time"):
         parse_span(text)
@@ -62,7 +65,8 @@ def test_what_is_no_span_of_time_is_refused(text: str) -> None:
     ("text", "moment"),
     [
         ("now", "2026-05-04T14:03:11+02:00"), ("10m", "2026-05-04T13:53:11+02:00"),
-        ("2h ago", "2026-05-04T12:03:11+02:00"), ("600", "2026-05-04T13:53:11+02:00"),
+        ("2h ago", "2026-05-04T12:03:11+02:00"), ("2 hours ago", "2026-05-04T12:03:11+02:00"),
+        ("600", "2026-05-04T13:53:11+02:00"),
         ("today", "2026-05-04T00:00:00+02:00"), ("Yesterday", "2026-05-03T00:00:00+02:00"),
         ("yesterday 9:15", "2026-05-03T09:15:00+02:00"), ("14:03", "2026-05-04T14:03:00+02:00"),
         ("14:04", "2026-05-03T14:04:00+02:00"), ("9:05:07", "2026-05-04T09:05:07+02:00"),

@@ -79,11 +79,14 @@ def _read_source(name: str, stdin: BinaryIO) -> YamlSource:
         data = read_input_file(name, bytes_max=FILE_MAX, hint="stigmer apply -f FILE")
     shown = STDIN_NAME if name == STDIN else name
     if len(data) > FILE_MAX:
-        raise ConfigError(f"{shown} is larger than {FILE_MAX // 1024 // 1024} MiB")
+        raise ConfigError(
+            f"{shown} is larger than {FILE_MAX // 1024 // 1024} MiB",
+            hint="split it, and apply the folder: stigmer apply -f DIRECTORY",
+        )
     try:
         return YamlSource(name=shown, text=data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{shown} is not UTF-8 text (byte {error.start})") from error
+        raise ConfigError(f"{shown} is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error
 
 
 def _resolve_files(source: YamlSource, data: object, places: Mapping[tuple[str, ...], Place]) -> Sequence[str]:

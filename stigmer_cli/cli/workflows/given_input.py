@@ -28,7 +28,7 @@ def read_given_input(given: str | None) -> JsonValue:
     else:
         text = given.encode(errors="surrogateescape")
     if len(text) > INPUT_BYTES_MAX:
-        raise ConfigError(f"the input is longer than {INPUT_BYTES_MAX // 1024 // 1024} MiB")
+        raise ConfigError(f"the input is longer than {INPUT_BYTES_MAX // 1024 // 1024} MiB", hint="stigmer run --help")
     text = text.removeprefix(BOM_UTF8)  # as editors of Windows write it
     try:
         read_json(text)  # refuses what JSON cannot say

@@ -75,7 +75,9 @@ def read_script(path: Path) -> Script:
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the script {path}: {reason_of(error)}") from error
     if len(data) > BYTES_MAX:
-        raise ConfigError(f"the script {path} is larger than {BYTES_MAX // 1024 // 1024} MiB")
+        raise ConfigError(
+            f"the script {path} is larger than {BYTES_MAX // 1024 // 1024} MiB", hint="stigmer help agents"
+        )
     found = list(parse_documents(YamlSource(name=str(path), text=text), Script))
     problems = [line for one in found if not isinstance(one, Script) for line in one]
     scripts = [one for one in found if isinstance(one, Script)]

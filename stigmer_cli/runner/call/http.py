@@ -11,6 +11,7 @@ import httpx
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.json_text import read_json
 from stigmer_cli.proxies import NO_PROXIES, Proxies
+from stigmer_cli.redirects import describe_withheld, withhold_secrets
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.proxied_transport import ProxiedTransport
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
@@ -86,7 +87,11 @@ def make_http_client(proxies: Proxies = NO_PROXIES) -> httpx.AsyncClient:
     """A client for the calls of workflows, which asks through `proxies`. Close it when the runner ends."""
     timeout = httpx.Timeout(SILENT_S_MAX, connect=CONNECT_S_MAX)
     client = httpx.AsyncClient(
-        timeout=timeout, max_redirects=REDIRECTS_MAX, transport=ProxiedTransport(proxies), trust_env=False
+        timeout=timeout,
+        max_redirects=REDIRECTS_MAX,
+        transport=ProxiedTransport(proxies),
+        trust_env=False,
+        event_hooks={"request": [withhold_secrets]},
     )
     # What a server sets for one execution would be sent with the calls of another.
     client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
@@ -168,7 +173,8 @@ def refuse_response(what: str, response: httpx.Response, content: bytes) -> Work
     """The error for an answer that is no success; `what` was asked."""
     phrase = response.reason_phrase or "Error"
     said = " ".join(content[: EXCERPT_MAX * 4].decode("utf-8", "replace").split())[:EXCERPT_MAX]
-    detail = f"{what}: {response.status_code} {phrase}{': ' if said else ''}{said}"
+    parts = (f"{what}: {response.status_code} {phrase}", said, describe_withheld(response.request))
+    detail = ": ".join(filter(None, parts))
     return make_error(ErrorType.COMMUNICATION, detail, status=response.status_code, title=phrase)
 
 

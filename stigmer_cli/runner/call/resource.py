@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from stigmer_cli.errors import reason_of
+from stigmer_cli.redirects import describe_withheld
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.workflow.authentication import Policy
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
@@ -91,7 +92,8 @@ class Resources:
 
 def _refuse(address: str, response: httpx.Response) -> WorkflowError:
     phrase = response.reason_phrase or "Error"
-    detail = f"GET {address}: {response.status_code} {phrase}"
+    parts = (f"GET {address}: {response.status_code} {phrase}", describe_withheld(response.request))
+    detail = ": ".join(filter(None, parts))
     return make_error(ErrorType.COMMUNICATION, detail, status=response.status_code, title=phrase)
 
 

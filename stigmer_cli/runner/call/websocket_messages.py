@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -12,13 +13,14 @@ from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.errors import reason_of
 from stigmer_cli.extras import is_installed
 from stigmer_cli.proxies import Proxies
+from stigmer_cli.redirects import is_withheld
 from stigmer_cli.runner.call.payload import parse_payload, write_message
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
+    from websockets.asyncio.client import ClientConnection, connect
 
 MISSING = "messages over WebSocket need a library that is not installed: pip install 'stigmer-cli[websockets]'"
 OPEN_S_MAX = 10.0
@@ -83,13 +85,12 @@ async def _connect(
     """A connection of the call's own. Raises WorkflowError."""
     if missing := find_missing():
         raise make_error(ErrorType.CONFIGURATION, missing)
-    from websockets.asyncio.client import connect  # noqa: PLC0415
     from websockets.exceptions import InvalidStatus, WebSocketException  # noqa: PLC0415
 
     address = str(request.arguments["address"])
     proxy = proxies.way_to(f"http{address.removeprefix('ws')}")
     try:
-        connection = await connect(
+        connection = await _find_connect()(
             address,
             additional_headers=headers,
             proxy=proxy.url if proxy else None,
@@ -108,6 +109,23 @@ async def _connect(
         yield connection
     finally:
         await connection.close()
+
+
+@cache
+def _find_connect() -> "type[connect]":
+    """The class of the library, which takes to another origin no more than a redirect over HTTP does."""
+    from websockets.asyncio.client import connect  # noqa: PLC0415 - with the extra
+    from websockets.datastructures import Headers  # noqa: PLC0415
+
+    class Connect(connect):
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            found = super().process_redirect(exc)
+            if isinstance(found, str) and urlsplit(found)[:2] != urlsplit(self.uri)[:2]:
+                shown = Headers(self.additional_headers or {}).raw_items()
+                self.additional_headers = [pair for pair in shown if not is_withheld(*pair)]
+            return found
+
+    return Connect
 
 
 @cache

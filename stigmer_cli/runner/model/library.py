@@ -19,6 +19,7 @@ from stigmer_cli.domain.model_provider import OPENAI, Provider, describe_missing
 from stigmer_cli.extras import is_installed
 from stigmer_cli.lean_imports import late_imports
 from stigmer_cli.proxies import NO_PROXIES, Proxies, Proxy
+from stigmer_cli.redirects import withhold_secrets
 from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.running_version import InstallationChanged
 from stigmer_cli.tls.authorities import read_authorities
@@ -111,9 +112,6 @@ class ModelLibrary:
         return found
 
 
-KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key", "authorization")
-SENT_TO = "stigmer.sent_to"
-
 IGNORED = {"HuggingFaceProvider": frozenset({"http_client"})}
 """Parameters that a provider's class has, and refuses to be given."""
 
@@ -142,7 +140,7 @@ class _HttpClients:
             "verify": _trusted(),
             "timeout": self._silent_s,
             "follow_redirects": True,
-            "event_hooks": {"request": [_withhold_keys]},
+            "event_hooks": {"request": [withhold_secrets]},
         }
         if is_old:
             import httpx  # noqa: PLC0415 - loaded before
@@ -157,15 +155,6 @@ class _HttpClients:
         for client in self._made.values():
             await client.aclose()
         self._made.clear()
-
-
-async def _withhold_keys(request: "httpx2.Request | httpx.Request") -> None:
-    """Take keys out of a request that a redirect sends elsewhere; the libraries withhold the usual header only."""
-    here = (request.url.scheme, request.url.host, request.url.port)
-    first = request.extensions.setdefault(SENT_TO, here)  # a redirected request has the extensions of the first one
-    if here not in (first, ("https", first[1], None)):
-        for name in KEY_HEADERS:
-            request.headers.pop(name, None)
 
 
 def settings_for(model: "Model") -> "ModelSettings":

@@ -12,7 +12,8 @@ import pytest
 
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.runner.call.functions import make_functions
-from stigmer_cli.runner.call.http import CONTENT_BYTES_MAX
+from stigmer_cli.runner.call.http import CONTENT_BYTES_MAX, make_http_client
+from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.workflow.authentication import Policy
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
@@ -107,11 +108,24 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
     "/empty": (204, JSON, b""),
     "/elsewhere": (302, JSON, b""),
     "/moved.json": (302, JSON, b""),
+    "/denied": (302, JSON, b""),
+    "/passed-on": (307, JSON, b""),
+    "/with-user": (302, JSON, b""),
+    "/to-file": (302, JSON, b""),
+    "/round": (302, JSON, b""),
     "/swagger.json": (200, JSON, json.dumps(SWAGGER).encode()),
     "/openapi.json": (200, JSON, json.dumps(OPENAPI).encode()),
 }
 
-MOVED = {"/elsewhere": "http://localhost:PORT/echo", "/moved.json": "http://localhost:PORT/openapi.json"}
+MOVED = {
+    "/elsewhere": "http://localhost:PORT/echo",
+    "/moved.json": "http://localhost:PORT/openapi.json",
+    "/denied": "http://localhost:PORT/gone",
+    "/passed-on": "http://localhost:PORT/echo",
+    "/with-user": "http://a:b@localhost:PORT/echo",
+    "/to-file": "file:///etc/hosts",
+    "/round": "/round",
+}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -129,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
-        if status == 302:
+        if status in (302, 307):
             port = self.headers["Host"].rpartition(":")[2]
             self.send_header("Location", MOVED.get(target.path, "/echo").replace("PORT", port))
         self.end_headers()
@@ -154,7 +168,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False) as made:
+    async with make_http_client() as made:
         yield made
 
 
@@ -263,6 +277,57 @@ async def test_what_authenticates_is_not_sent_to_another_host(client: httpx.Asyn
     assert "authorization" in told["headers"]
     told = await _call(client, shown, endpoint=f"{address}/elsewhere", redirect=True)
     assert "authorization" not in told["headers"]
+
+
+OWN: Json = {"X-Team": "k", "Cookie": "a=b", "Accept": "text/csv", "If-Match": "7"}
+
+
+async def test_a_redirect_takes_headers_along_within_an_origin_only(client: httpx.AsyncClient, address: str) -> None:
+    told = await _call(client, endpoint=f"{address}/away", redirect=True, headers=OWN)
+    assert (told["headers"]["x-team"], told["headers"]["cookie"]) == ("k", "a=b")
+    for path in ("elsewhere", "with-user"):
+        told = await _call(client, endpoint=f"{address}/{path}", redirect=True, headers=OWN)
+        assert not told["headers"].keys() & {"x-team", "cookie", "authorization"}
+        assert (told["headers"]["accept"], told["headers"]["if-match"]) == ("text/csv", "7")
+        assert told["headers"]["idempotency-key"] == "key-1"
+
+
+async def test_no_secret_goes_to_another_origin_in_a_body_or_a_usual_header(
+    client: httpx.AsyncClient, address: str
+) -> None:
+    DELIVERED.remember("canary-on-its-way")
+    moved = f"{address}/passed-on"
+    told = await _call(client, method="post", endpoint=moved, redirect=True, body={"n": 1})
+    assert (told["method"], told["body"]) == ("POST", '{"n":1}')
+    told = await _call(client, endpoint=moved, redirect=True, headers={"Prefer": "canary-on-its-way"})
+    assert "prefer" not in told["headers"]
+    with pytest.raises(WorkflowError) as caught:
+        await _call(client, method="post", endpoint=moved, redirect=True, body={"key": "canary-on-its-way"})
+    elsewhere = address.replace("127.0.0.1", "localhost")
+    assert caught.value.fields["detail"] == (
+        f"POST {moved}: it redirects to {elsewhere}, and a body with a secret is not sent to another origin"
+    )
+
+
+async def test_who_refuses_behind_a_redirect_is_named_and_what_it_was_not_shown(
+    client: httpx.AsyncClient, address: str
+) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        await _call(client, endpoint=f"{address}/denied", redirect=True, headers=OWN)
+    elsewhere = address.replace("127.0.0.1", "localhost")
+    assert caught.value.fields["detail"] == (
+        f'GET {address}/denied: 410 Gone: {{"why": "sold"}}: it was redirected to {elsewhere}, another origin, which is'
+        " not shown x-team, cookie"
+    )
+
+
+@pytest.mark.parametrize(("path", "words"), [("to-file", "file:"), ("round", "maximum allowed redirects")])
+async def test_a_redirect_that_leads_nowhere_is_a_communication_error(
+    path: str, words: str, client: httpx.AsyncClient, address: str
+) -> None:
+    with pytest.raises(WorkflowError, match=words) as caught:
+        await _call(client, endpoint=f"{address}/{path}", redirect=True)
+    assert str(caught.value.fields["type"]).endswith("/communication")
 
 
 async def test_a_variable_of_an_address_may_stand_beside_an_expression(

@@ -17,10 +17,10 @@ from tests.support.workflows import MemoryWorld, run_text
 DOCUMENT = {
     "asyncapi": "3.0.0",
     "servers": {"rooms": {"host": "HOST", "pathname": "/v1", "protocol": "ws"}},
-    "channels": {name: {"address": f"rooms/{name}"} for name in ("send", "refuse", "readings", "broken")},
+    "channels": {name: {"address": f"rooms/{name}"} for name in ("send", "refuse", "readings", "broken", "moved")},
     "operations": {
         name: {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
-        for name in ("send", "refuse", "readings", "broken")
+        for name in ("send", "refuse", "readings", "broken", "moved")
     },
 }
 
@@ -36,7 +36,7 @@ class Rooms:
         path = connection.request.path
         headers = {name.lower(): value for name, value in connection.request.headers.raw_items()}
         match path:
-            case "/v1/rooms/send":
+            case "/v1/rooms/send" | "/v1/rooms/open":
                 async for content in connection:
                     self.heard.append((path, content, headers))
             case "/v1/rooms/refuse":
@@ -49,7 +49,11 @@ class Rooms:
                     connection.transport.abort()
 
     def check(self, connection: Any, request: Any) -> Any:
-        allowed = request.headers.get("Authorization") == "Bearer t"
+        if request.path == "/v1/rooms/moved":
+            response = connection.respond(302, "")
+            response.headers["Location"] = f"ws://localhost:{self.port}/v1/rooms/open"
+            return response
+        allowed = request.path == "/v1/rooms/open" or request.headers.get("Authorization") == "Bearer t"
         return None if allowed else connection.respond(401, "who are you?\n")
 
 
@@ -98,6 +102,15 @@ async def test_a_message_is_published_with_its_headers_in_the_handshake_once(cal
     assert content == '{"value":"é"}'
     assert (headers["x-room"], headers["authorization"]) == ("a", "Bearer t")
     assert len(headers["idempotency-key"]) > 10
+
+
+async def test_a_redirect_shows_another_origin_nothing_that_tells_who_asks(caller: Caller, rooms: Rooms) -> None:
+    await caller.call("moved", message={"payload": {"n": 1}, "headers": {"X-Room": "a"}})
+    await until_true(lambda: rooms.heard)
+    [(path, _, headers)] = rooms.heard
+    assert path == "/v1/rooms/open"
+    assert not headers.keys() & {"x-room", "authorization"}
+    assert "idempotency-key" in headers
 
 
 async def test_messages_are_taken_as_json_or_text(caller: Caller) -> None:

@@ -178,6 +178,12 @@ def refuse_response(what: str, response: httpx.Response, content: bytes) -> Work
     return make_error(ErrorType.COMMUNICATION, detail, status=response.status_code, title=phrase)
 
 
+def read_headers(response: httpx.Response) -> dict[str, Json]:
+    """The headers, a text each, as the DSL has them. Of several cookies each is a line: they hold commas themselves."""
+    cookies = response.headers.get_list("set-cookie")
+    return {**response.headers, **({"set-cookie": "\n".join(cookies)} if cookies else {})}
+
+
 def _describe_target(arguments: Mapping[str, Json]) -> str:
     return f"{str(arguments['method']).upper()} {arguments['endpoint']}"
 
@@ -196,7 +202,7 @@ def _format(form: str, response: httpx.Response, content: bytes) -> Json:
                     "headers": {key: value for key, value in request.headers.items() if key != "authorization"},
                 },
                 "statusCode": response.status_code,
-                "headers": dict(response.headers.items()),
+                "headers": read_headers(response),
                 "content": _parse(response, content),
             }
         case _:

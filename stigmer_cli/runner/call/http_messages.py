@@ -8,7 +8,7 @@ import httpx
 
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, StreamEvent, read_events, read_lines
-from stigmer_cli.runner.call.http import read_content, refuse_response
+from stigmer_cli.runner.call.http import read_content, read_headers, refuse_response
 from stigmer_cli.runner.call.payload import parse_payload
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.json_value import Json
@@ -61,7 +61,7 @@ class HttpMessages:
             if kind != CONTENT_TYPE and kind not in LINES:
                 raise ValueError(f"the answer is {kind or 'of no type'}, and no stream of messages")
             source = read_events(response, last_id) if kind == CONTENT_TYPE else _read_lines(response)
-            told: Json = dict(response.headers.items())
+            told: Json = read_headers(response)
             with suppress(httpx.ReadError, httpx.RemoteProtocolError):  # a stream that is cut off has ended
                 async for event in source:
                     yield {"payload": parse_payload(event.data), "headers": told}, event.last_id

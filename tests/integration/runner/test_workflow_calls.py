@@ -126,6 +126,7 @@ MOVED = {
     "/to-file": "file:///etc/hosts",
     "/round": "/round",
 }
+COOKIES = {"/empty": ("a=1; Expires=Fri, 27 Nov 2026 04:00:00 GMT", "b=2")}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -143,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
+        for cookie in COOKIES.get(target.path, ()):
+            self.send_header("Set-Cookie", cookie)
         if status in (302, 307):
             port = self.headers["Host"].rpartition(":")[2]
             self.send_header("Location", MOVED.get(target.path, "/echo").replace("PORT", port))
@@ -237,6 +240,11 @@ async def test_a_response_is_given_in_the_form_that_is_asked_for(client: httpx.A
     assert (whole["statusCode"], whole["request"]["method"]) == (200, "GET")
     assert whole["request"]["uri"] == f"{address}/echo"
     assert "authorization" not in whole["request"]["headers"], "the journal keeps no secret"
+
+
+async def test_each_cookie_of_a_response_is_a_line(client: httpx.AsyncClient, address: str) -> None:
+    told = await _call(client, endpoint=f"{address}/empty", output="response")
+    assert told["headers"]["set-cookie"].split("\n") == list(COOKIES["/empty"])
 
 
 def _base64(text: str) -> str:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import unquote_plus
 
 import httpx
 
@@ -107,8 +108,18 @@ def _build(client: httpx.AsyncClient, request: CallRequest) -> httpx.Request:
     url = httpx.URL(str(arguments["endpoint"]))
     query = _read_mapping(arguments, "query")
     if query:
-        url = url.copy_merge_params(_write_pairs(query))
+        url = url.copy_with(query=_join_query(url.query.decode("ascii"), _write_pairs(query)).encode() or None)
     return client.build_request(str(arguments["method"]).upper(), url, headers=headers, content=content)
+
+
+def _join_query(own: str, pairs: Mapping[str, str | list[str]]) -> str:
+    """The query `own` of an address and `pairs`, which come in place of what has their names there.
+
+    What the address has stays as it is written: to encode a comma, say, would make it another address (section 2.2 of
+    RFC 3986).
+    """
+    kept = [part for part in own.split("&") if part and unquote_plus(part.partition("=")[0]) not in pairs]
+    return "&".join([*kept, *filter(None, [str(httpx.QueryParams(pairs))])])
 
 
 def _read_mapping(arguments: Mapping[str, Json], name: str) -> Mapping[str, Json]:

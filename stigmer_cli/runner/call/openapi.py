@@ -6,7 +6,7 @@ from typing import cast
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from stigmer_cli.domain.step import Effect
-from stigmer_cli.runner.call.openapi_parameter import write_pairs, write_parameter
+from stigmer_cli.runner.call.openapi_parameter import write_delimited, write_pairs, write_parameter
 from stigmer_cli.runner.call.resource import Resources
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.json_value import Json
@@ -113,6 +113,8 @@ class _Request:
         self._base = base
         self._path = path
         self._query: dict[str, Json] = {}
+        self._written: list[str] = []
+        """What of the query stands in the address, as it is: `http` would encode its commas."""
         self._headers: dict[str, Json] = {}
         self._form: dict[str, Json] = {}
         self._body: Json = None
@@ -141,7 +143,7 @@ class _Request:
         body = self._form or self._body
         filled = {"query": self._query, "headers": self._headers}
         return {
-            "endpoint": self._base.rstrip("/") + self._path,
+            "endpoint": "?".join(filter(None, [self._base.rstrip("/") + self._path, "&".join(self._written)])),
             **{key: value for key, value in filled.items() if value},
             **({} if body is None else {"body": body}),
         }
@@ -174,8 +176,7 @@ class _Request:
             case "path":
                 self._path = self._path.replace(f"{{{name}}}", write_parameter(parameter, value))
             case "query":
-                pairs = write_pairs(parameter, value, is_version_2=self._document.is_version_2)
-                self._query |= cast("dict[str, Json]", pairs)
+                self._put_into_query(parameter, value)
             case "header":
                 self._headers[name] = write_parameter(parameter, value)
             case "cookie":
@@ -187,6 +188,13 @@ class _Request:
                 self._form |= cast("dict[str, Json]", pairs)
             case _:
                 self._body = value
+
+    def _put_into_query(self, parameter: Mapping[str, Json], value: Json) -> None:
+        is_version_2 = self._document.is_version_2
+        if written := write_delimited(parameter, value, is_version_2=is_version_2):
+            self._written.append(written)
+        else:
+            self._query |= cast("dict[str, Json]", write_pairs(parameter, value, is_version_2=is_version_2))
 
     def _set_body(self, body: Mapping[str, Json], given: Mapping[str, Json], left: dict[str, Json]) -> dict[str, Json]:
         """Make the body of the parameter `body`, or of all that are left; what is left then."""

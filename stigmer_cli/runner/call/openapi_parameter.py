@@ -55,9 +55,7 @@ def write_pairs(parameter: Mapping[str, Json], value: Json, *, is_version_2: boo
     name = str(parameter.get("name"))
     if "content" in parameter:
         return {name: json.dumps(value, ensure_ascii=False)}
-    usual = "csv" if is_version_2 else "form"
-    style = str(parameter.get("collectionFormat") or parameter.get("style") or usual)
-    is_exploded = parameter.get("explode", style == "form") is True and not is_version_2
+    style, is_exploded = _read_style(parameter, is_version_2=is_version_2)
     if isinstance(value, list) and (style == "multi" or is_exploded):
         return {name: [write_single(item) for item in value]}
     if isinstance(value, Mapping) and style == "deepObject":
@@ -67,6 +65,24 @@ def write_pairs(parameter: Mapping[str, Json], value: Json, *, is_version_2: boo
     if style not in {*SEPARATORS, "multi", "deepObject"}:
         raise make_error(ErrorType.CONFIGURATION, f"the style {style} of the parameter {name} is not supported")
     return {name: _join(value, SEPARATORS.get(style, ","), _leave, is_exploded=False)}
+
+
+def write_delimited(parameter: Mapping[str, Json], value: Json, *, is_version_2: bool) -> str:
+    """A list or an object whose parts stand between commas in a query, as it is written there; empty for any other.
+
+    Its commas are not encoded, and those in its parts are (section 3.2.8 of RFC 6570, which OpenAPI refers to).
+    """
+    style, is_exploded = _read_style(parameter, is_version_2=is_version_2)
+    if "content" in parameter or SEPARATORS.get(style) != "," or is_exploded or not isinstance(value, list | Mapping):
+        return ""
+    return f"{_quote(str(parameter.get('name')))}={_join(value, ',', _quote, is_exploded=False)}"
+
+
+def _read_style(parameter: Mapping[str, Json], *, is_version_2: bool) -> tuple[str, bool]:
+    """How a parameter of a query or a form is written, and whether each of its parts has a name of its own."""
+    usual = "csv" if is_version_2 else "form"
+    style = str(parameter.get("collectionFormat") or parameter.get("style") or usual)
+    return style, parameter.get("explode", style == "form") is True and not is_version_2
 
 
 def _join(value: Json, separator: str, encode: Callable[[str], str], *, is_exploded: bool) -> str:

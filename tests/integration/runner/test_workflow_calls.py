@@ -137,6 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             "method": self.command,
             "path": target.path,
             "query": parse_qs(target.query),
+            "asked": target.query,
             "headers": {key.lower(): value for key, value in self.headers.items()},
             "body": body,
         }
@@ -200,6 +201,13 @@ async def test_a_request_has_its_parts_and_a_key(client: httpx.AsyncClient, addr
     assert told["query"] == {"a": ["1"], "b": ["x y"], "c": ["1", "2"], "n": ["3"]}
     wanted = {"x-one": "1", "authorization": "Bearer t", "content-type": "application/json", "idempotency-key": "key-1"}
     assert {key: told["headers"][key] for key in wanted} == wanted
+
+
+async def test_the_query_of_an_address_is_sent_as_it_is_written(client: httpx.AsyncClient, address: str) -> None:
+    told = await _call(client, endpoint=f"{address}/echo?ids=1,2&at=a%20b&page=1", query={"page": 2, "q": "x,y z"})
+    assert told["asked"] == "ids=1,2&at=a%20b&page=2&q=x%2Cy+z"
+    told = await _call(client, endpoint=f"{address}/echo?ids=1,2", query={"none": []})
+    assert told["asked"] == "ids=1,2"
 
 
 async def test_a_body_is_sent_as_its_kind_asks(client: httpx.AsyncClient, address: str) -> None:
@@ -418,11 +426,11 @@ async def test_a_text_that_is_a_body_of_json_is_sent_as_json(client: httpx.Async
         ("namePet", {"name": "Rex"}, {**ADD_PET, "method": "put", "body": '"Rex"', "headers": SENT_JSON}),
         (
             "findPets",
-            {"tags": ["a", "b"], "status": ["new", "sold"]},
+            {"tags": ["a,b", "c"], "status": ["new", "sold"]},
             {
                 "method": "get",
-                "endpoint": "/v2/pets",
-                "query": {"tags": "a,b", "status": ["new", "sold"]},
+                "endpoint": "/v2/pets?tags=a%2Cb,c",
+                "query": {"status": ["new", "sold"]},
                 "headers": {"Accept": "application/json"},
             },
         ),

@@ -22,6 +22,9 @@ from stigmer_cli.domain.identity import RunId
 RESULT_BYTES_MAX = 8 * 1024 * 1024
 """How much JSON text, in UTF-8, a step may leave; a larger result fails it."""
 
+ASK_FOR_LESS = "it was performed all the same: ask for less at a time, such as one page"
+"""The way out of a result that is too long, as the end of a sentence."""
+
 INPUT_BYTES_MAX = 256 * 1024
 """How much JSON text of an input is kept for people to read. A replay compares the hash, and needs no more of it."""
 

@@ -28,6 +28,7 @@ from stigmer_cli.api.usage import UsageBody, usage_body
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import (
+    ASK_FOR_LESS,
     FIRST_TURN,
     INPUT_BYTES_MAX,
     NAME_MAX,
@@ -381,7 +382,7 @@ def _dump_result(draft: StepDraftBody, performed: Performed) -> str:
     if (length := len(text.encode())) > RESULT_BYTES_MAX:
         sentence = (
             f"the result of {draft.name} is too long to be recorded: {length:,} bytes as JSON, and "
-            f"{RESULT_BYTES_MAX:,} is the most"
+            f"{RESULT_BYTES_MAX:,} is the most; {ASK_FOR_LESS}"
         )
         raise StepFailed(sentence, usage=performed.usage)
     return text

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from stigmer_cli.domain.step import RESULT_BYTES_MAX
+from stigmer_cli.domain.step import ASK_FOR_LESS, RESULT_BYTES_MAX
 
 REFUSED = "Server returned an error response"
 """What the library says where an HTTP status refuses a request."""
@@ -94,7 +94,7 @@ def _read_http(code: int, message: str, status: int) -> Reading:
     if message.startswith(NOT_FOLLOWED) and message.count(" not followed"):
         return Reading(meaning=Meaning.NOT_TAKEN, words=" ".join(message.split()))
     if message.startswith("SSE stream ") and TOO_LONG in message:
-        words = f"the result is too long to be recorded: {RESULT_BYTES_MAX:,} bytes as JSON is the most"
+        words = f"the result is too long to be recorded: {RESULT_BYTES_MAX:,} bytes as JSON is the most; {ASK_FOR_LESS}"
         return Reading(meaning=Meaning.ANSWERED, words=words)
     if message.startswith(UNREADABLE):
         return Reading(meaning=Meaning.LOST, words=f"its answer cannot be read: {message}")

@@ -13,6 +13,7 @@ class Endpoint:
 
     `pause_s` (or each of `pauses_s`) before each word, with a comment every `keeps_alive_s` if that is set.
     While there are `turns`, each request gets the next one: the deltas of an answer, and its finish reason.
+    A request that is longer than `request_bytes_max` is refused before.
     """
 
     def __init__(self) -> None:  # noqa: C901 (the handler is a class in it)
@@ -21,6 +22,7 @@ class Endpoint:
         self.headers: dict[str, str] = {}
         self.words: list[str] = []
         self.turns: list[tuple[list[dict[str, object]], str]] = []
+        self.request_bytes_max: int | None = None
         self.is_cut = False
         self.finish: str | None = "stop"
         self.pause_s = 0.0
@@ -34,8 +36,12 @@ class Endpoint:
 
         class Route(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                endpoint.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                endpoint.asked.append(json.loads(body))
                 endpoint.keys.append(self.headers["Authorization"])
+                if endpoint.request_bytes_max is not None and len(body) > endpoint.request_bytes_max:
+                    self._refuse_length()
+                    return
                 if endpoint.turns:
                     self._turn(*endpoint.turns.pop(0))
                     return
@@ -46,6 +52,15 @@ class Endpoint:
                     self._event({"delta": {"content": word}, "index": 0, "finish_reason": None})
                 if endpoint.words and not endpoint.is_cut:
                     self._end()
+
+            def _refuse_length(self) -> None:
+                error = {"message": "your messages have too many tokens", "code": "context_length_exceeded"}
+                text = json.dumps({"error": error})
+                self.send_response(400)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
 
             def _pause(self, pause_s: float) -> None:
                 end_s = time.monotonic() + pause_s

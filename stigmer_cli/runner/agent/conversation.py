@@ -69,6 +69,8 @@ class Conversation:
         """Tools of which calls are recorded, and which are not there any more: the model is not told of them."""
         self.edited: dict[str, str] = {}
         """The arguments, as JSON, that a person has given calls in place of the model's, by the key of the step."""
+        self.result_chars_max: int | None = None
+        """How long a result of a call may be for the model; None: nothing is known to be too long."""
         self.end: Exception | None = None
         """What has ended the loop from within; pydantic-ai may wrap it, or cancel what runs beside it."""
         self._write = write

@@ -16,6 +16,7 @@ from pydantic_ai.messages import (
 
 from stigmer_cli.runner.agent.contents import calls_of
 from stigmer_cli.runner.agent.conversation import key_of_call
+from stigmer_cli.runner.agent.cutting import cut_result
 
 BEGINNINGS: Mapping[str, bytes] = {
     "image/png": b"\x89PNG\r\n\x1a\n",
@@ -26,12 +27,14 @@ RIFF, WEBP = b"RIFF", b"WEBP"
 """A file of WebP: the first, four bytes with its length, the second."""
 
 
-def tell(messages: Sequence[ModelMessage], *, first_turn: int, edited: Mapping[str, str]) -> list[ModelMessage]:
+def tell(
+    messages: Sequence[ModelMessage], *, first_turn: int, edited: Mapping[str, str], chars_max: int | None = None
+) -> list[ModelMessage]:
     """`messages` for a request, of which the first answers turn `first_turn`; `edited` are arguments by steps.
 
     Images are of a kind that models take, and are called what they are: a provider refuses the whole conversation for
     another one, in each turn from then on. The model is told of arguments that a person has changed: else it makes the
-    call again that it had meant.
+    call again that it had meant. `chars_max`: longer results are cut to about as many characters.
     """
     turn = first_turn
     told: list[ModelMessage] = []
@@ -42,7 +45,7 @@ def tell(messages: Sequence[ModelMessage], *, first_turn: int, edited: Mapping[s
             turn += 1
             told.append(message)
         else:
-            told.append(_tell_results(message, keys, edited))
+            told.append(_tell_results(message, keys, edited, chars_max))
     return told
 
 
@@ -54,12 +57,15 @@ def _keys_of(response: ModelResponse, turn: int) -> dict[str, Iterator[str]]:
     return {id_: iter(keys) for id_, keys in found.items()}
 
 
-def _tell_results(request: ModelRequest, keys: Mapping[str, Iterator[str]], edited: Mapping[str, str]) -> ModelRequest:
+def _tell_results(
+    request: ModelRequest, keys: Mapping[str, Iterator[str]], edited: Mapping[str, str], chars_max: int | None
+) -> ModelRequest:
     parts: list[ModelRequestPart] = []
     for part in request.parts:
         if isinstance(part, ToolReturnPart):
             step = next(keys[part.tool_call_id], "") if part.tool_call_id in keys else ""
             content = with_readable_files(part.content)
+            content = content if chars_max is None else cut_result(content, chars_max)
             told = _with_note(content, edited[step]) if step in edited else content
             parts.append(replace(cast("ToolReturnPart[Any]", part), content=told))
         else:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import cast
 
+import structlog
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
@@ -22,6 +23,7 @@ from stigmer_cli.runner.agent.contents import (
     text_of,
 )
 from stigmer_cli.runner.agent.conversation import Conversation, key_of_turn
+from stigmer_cli.runner.agent.cutting import find_shorter
 from stigmer_cli.runner.agent.history import with_follow_ups
 from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput, describe_misfit
 from stigmer_cli.runner.agent.played import PlayedModel
@@ -29,7 +31,7 @@ from stigmer_cli.runner.agent.told import tell
 from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, describe_exchanges
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library_answer import text_of_event, usage_of
-from stigmer_cli.runner.model.seam import ModelFailed
+from stigmer_cli.runner.model.seam import ContextTooLong, ModelFailed
 
 
 class JournaledModel(WrapperModel):
@@ -78,8 +80,7 @@ class JournaledModel(WrapperModel):
             nonlocal is_new
             is_new = True
             with conversation.budget.measured():
-                told = tell(messages, first_turn=-len(self._work.conversation), edited=conversation.edited)
-                return await self._ask(told, model_settings, model_request_parameters)
+                return await self._ask_shorter(messages, model_settings, model_request_parameters)
 
         try:
             response = load_response(
@@ -102,6 +103,27 @@ class JournaledModel(WrapperModel):
         if self._work.conversation and number == 0:
             described["conversation"] = describe_exchanges(self._work.conversation)
         return described
+
+    async def _ask_shorter(
+        self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters
+    ) -> Performed:
+        """The answer; while the conversation is too long for the model, the longest results of calls are cut."""
+        conversation = self._conversation
+        while True:
+            told = tell(
+                messages,
+                first_turn=-len(self._work.conversation),
+                edited=conversation.edited,
+                chars_max=conversation.result_chars_max,
+            )
+            try:
+                return await self._ask(told, settings, parameters)
+            except StepFailed as failed:
+                shorter = find_shorter(told) if isinstance(failed.__cause__, ContextTooLong) else None
+                if shorter is None:
+                    raise
+                structlog.get_logger().info("results_cut", model=self._name, chars_max=shorter)
+                conversation.result_chars_max = shorter
 
     async def _ask(
         self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters

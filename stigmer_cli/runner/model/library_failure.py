@@ -4,11 +4,13 @@
 404, an unknown model           ──▶ ModelFailed
 a limit of the rate, 408, 5xx   ──▶ ModelBusy, with how long the provider asks to wait
 unreachable, broken off, silent ──▶ ModelBusy
+a conversation that is too long ──▶ ContextTooLong, a ModelFailed
 anything else                   ──▶ ModelFailed: asking again would do the same
 """
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.runner.model.seam import ContextTooLong, ModelBusy, ModelFailed
 from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.time_format import span
 
@@ -28,6 +30,9 @@ SILENT_FOR = "STIGMER_MODEL_SILENT_FOR"
 DETAIL_CHARS_MAX = 300
 KEYLESS_HINT = "To try Pydantic AI without"
 """How the library goes on where a key or an endpoint is missing: with what does not help here."""
+
+TOO_LONG = re.compile(r"(?i)context[ _](?:length|size|window)|too (?:long|large)")
+"""How servers say that they were asked with too much."""
 
 NO_REGION = "`region_name`"
 SET_REGION = "set AWS_DEFAULT_REGION where the runner is started, then stigmer restart runner"
@@ -111,8 +116,16 @@ def _of_api(error: "ModelAPIError", asked: AskedModel) -> ModelFailed | ModelBus
     if _is_busy(error, status):
         return ModelBusy(words, wait_s=error.retry_after)
     if status is not None or isinstance(error, ModelRequestRejectedError):
-        return ModelFailed(words)
+        return (ContextTooLong if _is_too_long(error, status) else ModelFailed)(words)
     return _of_connection(error, asked)
+
+
+def _is_too_long(error: "ModelAPIError", status: int | None) -> bool:
+    """Whether a shorter conversation may be answered; the library does not know the words of every server."""
+    from pydantic_ai.exceptions import ModelContextWindowExceededError  # noqa: PLC0415 - loaded
+
+    is_said = isinstance(error, ModelContextWindowExceededError) or status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    return is_said or TOO_LONG.search(str(_said(error))) is not None
 
 
 def _is_busy(error: "ModelAPIError", status: int | None) -> bool:

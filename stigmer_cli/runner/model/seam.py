@@ -24,6 +24,12 @@ class ModelFailed(OperationFailed):
     code = "model-failed"
 
 
+class ContextTooLong(ModelFailed):
+    """The conversation is longer than the model takes; a shorter one may be answered."""
+
+    code = "context-too-long"
+
+
 class ModelBusy(Unavailable):
     """The model may answer later: overloaded, throttled, or out of reach.
 

@@ -380,6 +380,39 @@ async def test_a_tool_that_the_model_cannot_be_told_of_is_left_out_and_the_other
     assert not {"required_of_one", "type_as_text", "one_choice"} & names
 
 
+def _calls_huge() -> list[tuple[list[dict[str, object]], str]]:
+    called = {"index": 0, "id": "c1", "type": "function", "function": {"name": "huge", "arguments": "{}"}}
+    return [([{"tool_calls": [called]}], "tool_calls")]
+
+
+async def test_a_result_that_is_too_long_for_the_model_is_cut_for_it_and_recorded_whole(
+    agent: Agent, endpoint: Endpoint
+) -> None:
+    endpoint.turns, endpoint.words, endpoint.request_bytes_max = _calls_huge(), ["Long."], 100_000
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key="k")
+    assert (
+        await agent.attempt(spec={"tools": [{"mcp": {"command": [sys.executable, str(ODD)]}}]}, model=model) == "Long."
+    )
+    messages: Any = endpoint.asked[-1]["messages"]
+    beginning, note, end = messages[-1]["content"].split("\n")
+    assert beginning == end == "x" * len(end)
+    assert f"here {2_000_000 - 2 * len(end):,} of 2,000,000 characters are left out" in note
+    assert 10_000 < len(end) < 20_000, "no more is left out than need be"
+    assert len(endpoint.asked) == 5
+    recorded: Any = await agent.journal.find("/turns/0/calls/0")
+    assert recorded["content"][0]["text"] == "x" * 2_000_000
+
+
+async def test_what_is_too_long_without_a_long_result_fails_with_the_words_of_the_model(
+    agent: Agent, endpoint: Endpoint
+) -> None:
+    endpoint.words, endpoint.request_bytes_max = ["No."], 10
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key="k")
+    with pytest.raises(ModelFailed, match="answered 400 Bad Request: your messages have too many tokens"):
+        await agent.attempt(spec={}, model=model)
+    assert len(endpoint.asked) == 1
+
+
 async def test_a_turn_whose_model_only_keeps_its_connection_alive_is_asked_by_another_attempt(
     agent: Agent, endpoint: Endpoint
 ) -> None:

@@ -7,7 +7,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
 
 from stigmer_cli.runner.model.library import _arguments, _HttpClients
 from stigmer_cli.runner.model.library_failure import AskedModel, translate_failure
-from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.runner.model.seam import ContextTooLong, ModelBusy, ModelFailed
 
 ASKED = AskedModel(name="xai:grok-4", host="api.x.ai", key="", endpoint="", proxy="", silent_s=5.0)
 
@@ -63,3 +63,17 @@ def test_a_class_that_refuses_a_client_of_ours_is_given_none() -> None:
 
     assert names(HuggingFaceProvider) == {"base_url", "api_key"}
     assert names(Other) == {"base_url", "api_key", "http_client"}
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "the request exceeds the available context size. try increasing the context size"),
+        (400, "Input is too long for requested model."),
+        (413, "no words"),
+    ],
+)
+def test_a_conversation_that_is_too_long_is_known_by_any_words(status: int, message: str) -> None:
+    found = translate_failure(ModelHTTPError(status_code=status, model_name="m", body={"message": message}), ASKED)
+    assert type(found) is ContextTooLong
+    assert found.message.endswith(message)

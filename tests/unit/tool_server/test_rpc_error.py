@@ -51,7 +51,8 @@ def test_a_child_that_has_ended_has_not_answered() -> None:
 def test_a_result_that_is_too_long_is_said_so_to_the_model() -> None:
     error = "SSE stream failed: Server-sent event exceeded the 17825792 byte limit."
     assert read_error(-32_000, error, status=0, is_http=True).words == (
-        "the result is too long to be recorded: 8,388,608 bytes as JSON is the most"
+        "the result is too long to be recorded: 8,388,608 bytes as JSON is the most; it was performed all the"
+        " same: ask for less at a time, such as one page"
     )
 
 

@@ -1,6 +1,8 @@
-"""Timeouts of a workflow that goes on after a failure: they begin again, or it would fail of them at once.
+"""Times that a workflow may take, where it goes on after a failure: they begin again, or they would be up at once.
 
 A timeout has two steps (`workflow/interpreter/timeouts.py`): its deadline, and the verdict, false where that was met.
+Retries (`try_task.py`) have one until when they go on, and one for each that says when it is due, or that it is not;
+a subscription (`subscription.py`) has one until when it takes messages.
 """
 
 import re
@@ -14,8 +16,16 @@ DEADLINE, VERDICT = "deadline", "timeout"
 PASSED_BY = re.compile(r"timeout|failed branch|retry \d+")
 """The names of steps that are recorded while an error passes what is around it."""
 
+ENDS = re.compile(r"(?P<holder>.*)/(?:end end of retries|until .*: end of the subscription)")
+"""Key and name of the step until when retries go on, or a subscription does."""
+
+RETRY = re.compile(r"(?P<holder>.*)/retry/\d+ retry \d+")
+"""Key and name of the step that says when a retry is due; null where there is none."""
+
+BRANCHES = "/fork/branches/"
 FORK_ENDS = ("/fork/winner", "/fork/failed")
 MET_BYTES = len("false")
+NONE_BYTES = len("null")
 
 
 def find_expired(journal: Sequence[Step], error: str) -> str | None:
@@ -40,25 +50,63 @@ def is_left_by(step: Step, expired: str, journal: Sequence[Step]) -> bool:
 
 
 def list_limits(journal: Sequence[Step], keys: Collection[str]) -> Sequence[Step]:
-    """The steps of timeouts that begin again where the steps `keys` are performed again.
+    """The steps of times that begin again where the steps `keys` are performed again.
 
-    These are the timeouts around them, and those that nothing was decided about.
+    These are the timeouts around them, and those that nothing was decided about; and the ends of retries and
+    subscriptions around them, in them, and in the other branches of their forks, which were left in the middle.
     """
     decided = {_find_holder(step, VERDICT) for step in journal}
 
     def begins_again(holder: str | None) -> bool:
         return holder is not None and (holder not in decided or any(_is_within(key, holder) for key in keys))
 
-    return [step for step in journal if any(begins_again(_find_holder(step, name)) for name in (DEADLINE, VERDICT))]
+    limits = [step for step in journal if any(begins_again(_find_holder(step, name)) for name in (DEADLINE, VERDICT))]
+    return [*limits, *_list_ends(journal, keys)]
+
+
+def _list_ends(journal: Sequence[Step], keys: Collection[str]) -> Sequence[Step]:
+    """The ends that begin again, each with what says that there is no other retry."""
+    forks = {key[:at] for key in keys for at in range(len(key)) if key.startswith(BRANCHES, at)}
+    around = {*keys, *(f"{fork}{BRANCHES.rstrip('/')}" for fork in forks)}
+
+    def begins_again(step: Step) -> bool:
+        if (holder := _find_in_name(ENDS, step)) is not None:
+            is_tried = any(_is_tried_again(key, holder) for key in keys)
+            return is_tried or any(_is_within(holder, key) for key in around)
+        holder = _find_in_name(RETRY, step) if step.result_bytes == NONE_BYTES else None
+        return holder is not None and any(_is_tried_again(key, holder) for key in keys)
+
+    return [step for step in journal if begins_again(step)]
 
 
 def describe_limits(forgotten: Sequence[Step]) -> str:
-    """Which timeouts begin again, as a sentence; empty for none."""
-    holders = [holder for step in forgotten if (holder := _find_holder(step, DEADLINE)) is not None]
-    if not holders:
+    """Which times begin again, as a sentence; empty for none."""
+    times = [time for step in forgotten if (time := _describe_time(step)) is not None]
+    if not times:
         return ""
-    others = f", and {len(holders) - 1} more do" if holders[1:] else ""
-    return f"the timeout of {min(holders, key=len) or 'the workflow'} begins again{others}"
+    others = f", and {len(times) - 1} more do" if times[1:] else ""
+    return f"{min(times)[1]} begins again{others}"
+
+
+def _describe_time(step: Step) -> tuple[int, str] | None:
+    """The time that begins with `step`, and before it a number by which the outermost one is the first."""
+    if (holder := _find_holder(step, DEADLINE)) is not None:
+        return len(holder), f"the timeout of {holder or 'the workflow'}"
+    if (holder := _find_in_name(ENDS, step)) is None:
+        return None
+    what = "the time for retries" if step.key.endswith("/end") else "the time of the subscription"
+    return len(holder), f"{what} of {holder}"
+
+
+def _find_in_name(pattern: re.Pattern[str], step: Step) -> str | None:
+    """The key of what has the time that `step` is of, by `pattern`; None for any other step."""
+    found = pattern.fullmatch(f"{step.key} {step.name}") if step.kind is StepKind.TASK else None
+    return found["holder"] if found else None
+
+
+def _is_tried_again(key: str, holder: str) -> bool:
+    """Whether the step `key` is one inside of `holder`, and not of what that does after its last retry."""
+    return _is_within(key, holder) and not _is_within(key, f"{holder}/catch")
 
 
 def _find_left(step: Step) -> str | None:

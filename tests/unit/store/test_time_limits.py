@@ -10,9 +10,11 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import Step
 from stigmer_cli.store.resuming import Decision, _choose_in_failed
 from stigmer_cli.store.time_limits import find_expired
+from stigmer_cli.workflow.runtime import Functions
 from tests.support.fakes import START
 from tests.support.fakes_temporal import in_virtual_time
-from tests.unit.runner.test_workflow_attempt import EXECUTION, Runner
+from tests.support.workflow_reports import output_of
+from tests.unit.runner.test_workflow_attempt import EXECUTION, LateMessages, Runner
 
 CALL = "{call: agent, with: {n: 1}}"
 SLOW = "do: [{w: {wait: PT20S}}], timeout: {after: PT10S}"
@@ -140,5 +142,62 @@ def test_a_task_that_is_called_as_one_of_the_two_steps_has_no_timeout() -> None:
     async def main() -> None:
         await attempt_until_ended(runner)
         assert await forget(runner) == ["/deadline", "/timeout"]
+
+    in_virtual_time(main())
+
+
+RETRY = "retry: {delay: PT4S, limit: {duration: PT10S}}"
+FAILING = "{call: agent, with: {n: 1, fails: sold out}}"
+
+
+def test_the_time_for_retries_begins_again_with_what_is_tried() -> None:
+    runner = Runner(f"do: [{{t: {{try: [{{x: {FAILING}}}], catch: {{{RETRY}}}}}}}]")
+
+    async def main() -> None:
+        await attempt_until_ended(runner)
+        assert len(runner.service.asked) == 3, "at once, and after 4 and 8 seconds"
+        assert await forget(runner) == ["/do/0/t/end", "/do/0/t/retry/2/try/0/x", "/do/0/t/retry/3"]
+        await asyncio.sleep(60)
+        await attempt_until_ended(runner)
+        assert len(runner.service.asked) == 6
+
+    in_virtual_time(main())
+
+
+def test_what_a_try_does_after_its_last_retry_does_not_have_it_tried_again() -> None:
+    runner = Runner(f"do: [{{t: {{try: [{{x: {FAILING}}}], catch: {{{RETRY}, do: [{{y: {FAILING}}}]}}}}}}]")
+
+    async def main() -> None:
+        await attempt_until_ended(runner)
+        assert await forget(runner) == ["/do/0/t/catch/do/0/y"]
+
+    in_virtual_time(main())
+
+
+def test_the_time_for_retries_begins_again_in_the_branches_that_were_left_in_the_middle() -> None:
+    going_on = f"{{try: [{{x: {{wait: PT1M}}}}], catch: {{{RETRY}}}}}"
+    runner = Runner(f"do: [{{f: {{fork: {{branches: [{{a: {going_on}}}, {{b: {FAILING}}}]}}}}}}]")
+
+    async def main() -> None:
+        await attempt_until_ended(runner)
+        branches = "/do/0/f/fork/branches"
+        assert await forget(runner) == [f"{branches}/0/a/end", f"{branches}/1/b", "/do/0/f/fork/failed"]
+
+    in_virtual_time(main())
+
+
+def test_the_time_of_a_subscription_begins_again_where_the_service_had_ended_it() -> None:
+    consumed = "{consume: {amount: 2, for: PT10S}}"
+    runner = Runner(f"do: [{{a: {{call: agent, with: {{n: 1, subscription: {consumed}}}}}}}]")
+    late = LateMessages(1)
+    runner.functions = Functions(calls={"agent": runner.service}, subscriptions={"agent": late})
+
+    async def main() -> None:
+        await attempt_until_ended(runner)
+        assert "the service has ended the subscription" in str(runner.row.error)
+        assert await forget(runner) == ["/do/0/a/messages/1", "/do/0/a/until"]
+        await asyncio.sleep(60)
+        await attempt_until_ended(runner)
+        assert output_of(runner.row) == [1, 1]
 
     in_virtual_time(main())

@@ -12,6 +12,7 @@ from stigmer_cli.api.steps import EndedStepBody
 from stigmer_cli.api.tasks import ReportedTasks, WorkflowWork
 from stigmer_cli.api.usage import UsageBody, UsedBody
 from stigmer_cli.api.wire import Asked, Moment, Sent
+from stigmer_cli.domain.idempotency import FIRST, CallGenerations
 from stigmer_cli.domain.phase import Phase
 
 TEXT_MAX = 1_000_000
@@ -76,6 +77,20 @@ class FollowUpBody(Sent):
     message: str
 
 
+class GenerationsBody(Sent):
+    """As `CallGenerations`."""
+
+    present: int
+    kept: dict[str, int] = {}
+
+
+def generations_body(generations: CallGenerations) -> GenerationsBody | None:
+    """As it is sent; None where no call was made anew."""
+    if not generations.present:
+        return None
+    return GenerationsBody(present=generations.present, kept=dict(generations.kept))
+
+
 class Work(Sent):
     """What an attempt has to do. It comes from the store, so that Temporal's history never holds it.
 
@@ -102,6 +117,8 @@ class Work(Sent):
     behind `message`.
 
     `workflow` is what a workflow has to do, and None for an agent; then all that only agents have is empty.
+
+    `generations` says which calls a person had made anew; None where there are no such.
     """
 
     instructions: str
@@ -122,6 +139,13 @@ class Work(Sent):
     follow_ups: list[FollowUpBody] = Field(default=[], exclude_if=lambda follow_ups: not follow_ups)
     conversation: list[ExchangeBody] = Field(default=[], exclude_if=lambda exchanges: not exchanges)
     workflow: WorkflowWork | None = Field(default=None, exclude_if=lambda workflow: workflow is None)
+    generations: GenerationsBody | None = Field(default=None, exclude_if=lambda generations: generations is None)
+
+    @property
+    def call_generations(self) -> CallGenerations:
+        """Which of its calls a person had made anew."""
+        found = self.generations
+        return FIRST if found is None else CallGenerations(present=found.present, kept=found.kept)
 
 
 class AttemptResponse(Sent):

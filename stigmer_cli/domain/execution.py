@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from stigmer_cli.domain.idempotency import FIRST, CallGenerations
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, StoreId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import Waiting
@@ -189,6 +190,7 @@ class Execution:
     `session` is the one that it is an execution of; `has_conversation`: which exchanges it sees is decided.
     `asked` is its message behind those of the execution that it is a fork of; empty where it has its message only.
     `is_pinned`: it goes on with the definition that it began with, whatever becomes of its agent.
+    `generations`: which of its calls were made anew on a person's word.
 
     That of a workflow has the id and the name of the workflow where another has those of its agent. Its `message` is
     its input, and its `output` and `error_fields` are JSON texts, too.
@@ -226,6 +228,7 @@ class Execution:
     usage: TokenUsage | None = None
     messages: tuple[Message, ...] = ()
     has_steps: bool = False
+    generations: CallGenerations = FIRST
 
     @property
     def workflow(self) -> WorkflowName:

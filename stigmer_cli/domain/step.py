@@ -138,14 +138,6 @@ class Step:
         return self.state is StepState.UNKNOWN or (self.state is StepState.BEGUN and self.effect is Effect.ONCE)
 
 
-def idempotency_key(execution: str, key: str) -> str:
-    """What the other side of a step may know it by: the same for each try, and different for any other step.
-
-    32 hexadecimal digits of SHA-256, a function of the execution's id and the step's key only.
-    """
-    return hashlib.sha256(f"stigmer-step\0{execution}\0{key}".encode()).hexdigest()[:32]
-
-
 def find_step_in(reason: str) -> str:
     """The key of the step with which the reason of a mark begins (`step /turns/0 (...) was ...`); empty if none."""
     found = _STEP_IN_REASON.match(reason)

@@ -147,6 +147,7 @@ class WorkflowAttempt:
         self._clock_and_rng = clock_and_rng
         self._attempt = attempt
         self._given: WorkflowWork = work.workflow
+        self._generations = work.call_generations
         self._state = AttemptState()
         self._secrets = SecretValues()
         self._tasks = TaskReporter(clock_and_rng.clock, self._send_tasks)
@@ -212,6 +213,7 @@ class WorkflowAttempt:
                 runtime_version=self._given.runtime_version,
                 secrets=await self._read_secrets(),
                 tasks_max=self._given.tasks_max,
+                generations=self._generations,
             )
             output = await interpret(
                 make_workflow(document),

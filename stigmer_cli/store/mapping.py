@@ -23,6 +23,7 @@ from stigmer_cli.domain.execution import (
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor, Waiting
+from stigmer_cli.store.call_generations import read_generations
 from stigmer_cli.store.database import EventDraft
 from stigmer_cli.store.follow_ups import read_asked
 from stigmer_cli.store.usage import usage_of
@@ -97,6 +98,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
         usage=usage_of(row["usage"]),
         messages=messages,
         has_steps=bool(row.get("has_steps")),
+        generations=read_generations(row),
     )
 
 

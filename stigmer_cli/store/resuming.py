@@ -28,6 +28,7 @@ from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import transitions
 from stigmer_cli.store.agent_versions import renew_pin
+from stigmer_cli.store.call_generations import renew_generations
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.decisions import forget_decision
 from stigmer_cli.store.resumed_workflows import (
@@ -160,7 +161,8 @@ async def _resume(writing: Writing, store: StoreId, id_: ExecutionId, decision: 
         await write_skipped(writing, id_, skipped.seq, decision.result)
     await forget_timers(writing, [id_])
     asked = transitions.resume_asked(store, epoch=row["epoch"], now=writing.now)
-    renewed = {**asked.values, **await renew_pin(writing, id_, decision.limits)}
+    anew = renew_generations(row, journal, forgotten) if decision.forget_from else {}
+    renewed = {**asked.values, **await renew_pin(writing, id_, decision.limits), **anew}
     await writing.change(id_, replace(asked, values=renewed))
     return found
 

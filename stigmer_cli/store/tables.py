@@ -200,6 +200,8 @@ executions = Table(
     # Of a workflow: when it first began, in milliseconds since 1970, and with which version of Stigmer.
     Column("began_ms", BigInteger),
     Column("began_version", Words),
+    # How often calls were made anew on a person's word, and those which were not; NULL: never.
+    Column("call_generations", Document),
     # What models used, summed over attempts, and the last attempt that is in the sum.
     Column("usage", Document),
     Column("idempotency_key", Words),

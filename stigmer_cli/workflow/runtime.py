@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from stigmer_cli.domain.event import EventQuery
+from stigmer_cli.domain.idempotency import FIRST, CallGenerations
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.workflow.authentication import Policy
@@ -208,7 +209,7 @@ class World(Protocol):
 class ExecutionFacts:
     """What an execution is given, and stays the same on each replay. `started_ms`: milliseconds since 1970.
 
-    It may begin `tasks_max` tasks for each day that it lives.
+    It may begin `tasks_max` tasks for each day that it lives. `generations`: which calls a person had made anew.
     """
 
     id: str
@@ -217,6 +218,7 @@ class ExecutionFacts:
     secrets: Mapping[str, Json] = field(default_factory=dict)
     tasks_max: int = TASKS_MAX
     branches_max: int = BRANCHES_MAX
+    generations: CallGenerations = FIRST
 
     def count_days(self, now_ms: int) -> int:
         """How many days it has begun to live, at least 1."""

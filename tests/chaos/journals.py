@@ -11,7 +11,8 @@ from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.steps import StepContentsBody
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import AttentionCode
-from stigmer_cli.domain.step import RECORDED, Effect, StepState, idempotency_key
+from stigmer_cli.domain.idempotency import idempotency_key
+from stigmer_cli.domain.step import RECORDED, Effect, StepState
 from stigmer_cli.domain.waiting import Verdict
 from tests.chaos.tool_agents import Call, ToolAgent
 from tests.chaos.workflow_documents import ChaosWorkflow

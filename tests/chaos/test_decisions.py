@@ -13,7 +13,8 @@ from stigmer_cli.api.resources import EventBody
 from stigmer_cli.api.steps import StepContentsBody
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
-from stigmer_cli.domain.step import Effect, StepKind, StepState, idempotency_key
+from stigmer_cli.domain.idempotency import idempotency_key
+from stigmer_cli.domain.step import Effect, StepKind, StepState
 from stigmer_cli.domain.waiting import Verdict
 from tests.chaos.decider import Choice, Decider
 from tests.chaos.decisions import wrong_decisions

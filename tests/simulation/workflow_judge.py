@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from stigmer_cli.api.steps import contents_body
 from stigmer_cli.domain.execution import Event, EventType, Execution
+from stigmer_cli.domain.idempotency import idempotency_key
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.step import StepState, idempotency_key
+from stigmer_cli.domain.step import StepState
 from stigmer_cli.server.routes.children import PARENT_LABEL
 from stigmer_cli.store.children import make_child_id
 from stigmer_cli.store.store import Store

@@ -12,7 +12,7 @@ import httpx
 import jq
 
 from stigmer_cli.api.reports import Work
-from stigmer_cli.domain.step import idempotency_key
+from stigmer_cli.domain.idempotency import idempotency_key
 from stigmer_cli.runner.attempt_end import End
 from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.call.functions import make_functions

@@ -13,7 +13,8 @@ from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
 from pydantic_ai.toolsets.external import TOOL_SCHEMA_VALIDATOR
 
 from stigmer_cli.api.decisions import DecisionBody
-from stigmer_cli.domain.step import Effect, StepKind, idempotency_key
+from stigmer_cli.domain.idempotency import FIRST, CallGenerations, idempotency_key
+from stigmer_cli.domain.step import Effect, StepKind
 from stigmer_cli.runner.agent.approvals import Approvals, describe_denial, is_denied
 from stigmer_cli.runner.agent.contents import (
     calls_of,
@@ -73,12 +74,21 @@ class ToolOffer:
 class JournaledTools(AbstractToolset[None]):
     """Calls a tool once for each call that is not recorded, and takes the results of the others from the journal."""
 
-    def __init__(self, offer: ToolOffer, conversation: Conversation, *, execution: str) -> None:
+    def __init__(
+        self,
+        offer: ToolOffer,
+        conversation: Conversation,
+        *,
+        execution: str,
+        generations: CallGenerations = FIRST,
+    ) -> None:
+        """`generations`: which of its calls a person had made anew."""
         self._offer = offer
         self._tools: Mapping[str, OfferedTool] = {}
         self._conversation = conversation
         self._approvals = Approvals({}, conversation)
         self._execution = execution
+        self._generations = generations
         self._refusals: dict[ToolServer, int] = {}
         """How many calls of the effect `once` each server has refused in a row."""
 
@@ -181,7 +191,8 @@ class JournaledTools(AbstractToolset[None]):
     async def _call(self, server: ToolServer, tool: Tool, arguments: Mapping[str, Json], key: str) -> Json:
         """What the call returns. A call of the effect `once` that was not taken fails: else its step were unknown."""
         try:
-            answer = await server.call(tool, arguments, key=idempotency_key(self._execution, key))
+            known_by = idempotency_key(self._execution, key, self._generations)
+            answer = await server.call(tool, arguments, key=known_by)
         except ToolServerAway as away:
             if tool.effect is not Effect.ONCE or away.was_sent:
                 raise

@@ -86,7 +86,7 @@ class AgentLoop:
             agent = Agent(
                 JournaledModel(wrapped, source, conversation, work, output),
                 instructions="\n\n".join(filter(None, instructions)) or None,
-                toolsets=[JournaledTools(offer, conversation, execution=execution)],
+                toolsets=[JournaledTools(offer, conversation, execution=execution, generations=work.call_generations)],
                 retries=AgentRetries(tools=TOOL_TRIES_MAX, output=TRIES_AGAIN_MAX),
                 output_type=str,
                 model_settings=settings_for(wrapped),

@@ -24,6 +24,7 @@ from stigmer_cli.api.reports import (
     ReportResponse,
     UsageReport,
     Work,
+    generations_body,
 )
 from stigmer_cli.api.sessions import exchange_bodies
 from stigmer_cli.api.usage import used_body
@@ -180,6 +181,7 @@ async def _work(begun: WithAgent, attempt: int, called: Services) -> Work:
         conversation=exchange_bodies(exchanges),
         follow_ups=[FollowUpBody(turn=one.turn, message=one.message) for one in execution.asked[1:]],
         can_wait=True,
+        generations=generations_body(execution.generations),
     )
 
 

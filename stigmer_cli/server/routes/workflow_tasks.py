@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from stigmer_cli.api.reports import ReportResponse, Work
+from stigmer_cli.api.reports import ReportResponse, Work, generations_body
 from stigmer_cli.api.run_report import NUMBER_MAX
 from stigmer_cli.api.tasks import TASKS_SHOWN_MAX, TaskPage, TasksReport, WorkflowWork, task_body
 from stigmer_cli.api.workflow_values import parse_kept
@@ -63,6 +63,7 @@ async def make_workflow_work(execution: Execution, counts: AttemptCounts, called
         has_steps=execution.has_steps,
         progressed=counts.progressed,
         can_wait=True,
+        generations=generations_body(execution.generations),
         workflow=WorkflowWork.model_construct(  # what the store keeps was checked before, and may be long
             document=parse_kept(begun.document),
             input=parse_kept(begun.input),

@@ -61,7 +61,7 @@ CREATE TABLE executions (
 	output TEXT, 
 	error TEXT, 
 	idempotency_key TEXT, 
-	request_hash TEXT NOT NULL, store_id TEXT, usage TEXT, answer_seq INTEGER, agent_version TEXT, session TEXT, session_seq INTEGER, conversation TEXT, waiting_for TEXT, waiting_step TEXT, waiting_since BIGINT, waiting_until BIGINT, waiting_cause TEXT, follow_up TEXT, error_fields TEXT, began_ms BIGINT, began_version TEXT, parent TEXT, 
+	request_hash TEXT NOT NULL, store_id TEXT, usage TEXT, answer_seq INTEGER, agent_version TEXT, session TEXT, session_seq INTEGER, conversation TEXT, waiting_for TEXT, waiting_step TEXT, waiting_since BIGINT, waiting_until BIGINT, waiting_cause TEXT, follow_up TEXT, error_fields TEXT, began_ms BIGINT, began_version TEXT, parent TEXT, call_generations TEXT, 
 	PRIMARY KEY (id), 
 	CONSTRAINT ck_executions_phase CHECK (phase IN ('PENDING', 'IN_PROGRESS', 'COMPLETED', 'FAILED', 'CANCELLED')), 
 	CONSTRAINT ck_executions_kind CHECK (kind IN ('agent', 'workflow')), 
@@ -340,4 +340,4 @@ CREATE INDEX ix_schedules_next ON schedules (next_at);
 
 CREATE INDEX ix_executions_parent ON executions (parent, id) WHERE parent IS NOT NULL AND phase IN ('PENDING', 'IN_PROGRESS');
 
-INSERT INTO alembic_version (version_num) VALUES ('0016');
+INSERT INTO alembic_version (version_num) VALUES ('0017');

@@ -1,11 +1,11 @@
 """The task call: a service by one of the functions of the DSL, or a function that the document defines."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from stigmer_cli.domain.step import Effect, idempotency_key
+from stigmer_cli.domain.idempotency import idempotency_key
+from stigmer_cli.domain.step import Effect
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.call_arguments import prepare_arguments
 from stigmer_cli.workflow.interpreter.catalog import NESTED, check_nesting, fetch_function, is_fetched
@@ -16,9 +16,6 @@ from stigmer_cli.workflow.interpreter.subscription import perform_subscription
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest, TaskStep
 from stigmer_cli.workflow.task import Task
-
-RETRIED = re.compile(r"/retry/\d+/try(?=/)")
-"""What the key of a task has of the retries around it: to the service a retry is the same request once more."""
 
 
 async def perform_call(run: Run, visit: Visit) -> Flow:
@@ -42,7 +39,7 @@ async def perform_call(run: Run, visit: Visit) -> Flow:
         arguments=prepared.arguments,
         policy=prepared.policy,
         resource_policy=prepared.resource_policy,
-        idempotency_key=idempotency_key(run.facts.id, RETRIED.sub("/try", visit.key)),
+        idempotency_key=idempotency_key(run.facts.id, visit.key, run.facts.generations),
     )
     translation = run.functions.translations.get(name)
     if translation is not None and translation.is_needed(request.arguments, read_effect(visit.task)):

@@ -21,7 +21,7 @@ async def perform_emit(run: Run, visit: Visit) -> Flow:
     """Its output is the event (CloudEvents, JSON format).
 
     The event's id is a function of the execution and of the task's place in it: who compares ids sees it once, also
-    when it is published twice.
+    when it is published twice. Where a person has the task performed anew, it is another event.
     """
     event = cast("Mapping[str, Json]", cast("Mapping[str, Json]", visit.task.body)["event"])["with"]
     filled = cast("Mapping[str, Json]", await run.fill(event, visit.input, visit.scope))
@@ -33,7 +33,7 @@ async def perform_emit(run: Run, visit: Visit) -> Flow:
         moment = cast("Mapping[str, Json]", describe_moment(run.world.now_ms()))
         whole: dict[str, Json] = {
             "specversion": SPEC_VERSION,
-            "id": str(uuid.uuid5(NAMESPACE, f"{run.facts.id}{visit.key}")),
+            "id": _make_id(run, visit),
             "source": f"/{workflow.namespace}/{workflow.name}/{workflow.version}",
             "time": moment["iso8601"],
             **filled,
@@ -48,3 +48,8 @@ async def perform_emit(run: Run, visit: Visit) -> Flow:
 
     step = TaskStep(key=visit.key, name=visit.task.name, effect=Effect.REPEATABLE, input={"emit": filled})
     return Flow(output=await run.perform_step(step, publish))
+
+
+def _make_id(run: Run, visit: Visit) -> str:
+    generation = run.facts.generations.find(visit.key)
+    return str(uuid.uuid5(NAMESPACE, f"{run.facts.id}{visit.key}{f'#{generation}' if generation else ''}"))

@@ -23,6 +23,7 @@ OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
 WITHOUT_WORKFLOWS: Sequence[str] = (
+    "ALTER TABLE executions DROP COLUMN call_generations",
     "DROP INDEX ix_executions_parent",
     "ALTER TABLE executions DROP COLUMN parent",
     "DROP TABLE cloud_events",

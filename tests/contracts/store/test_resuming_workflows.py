@@ -2,6 +2,7 @@
 
 from stigmer_cli.api.resume import ResumeOutcome
 from stigmer_cli.domain.execution import Outcome, QueueReason
+from stigmer_cli.domain.idempotency import FIRST, CallGenerations
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import CUT_OFF, NOT_IN_TIME, Effect, StepKind, StepState
@@ -347,3 +348,36 @@ async def test_more_executions_are_released_than_one_statement_has_parameters_fo
         await release(writing, [*unknown, child])
     assert (await store.executions.get(child)).phase is Phase.CANCELLED
     assert await parent_of(store, child) is None
+
+
+async def test_calls_that_are_made_anew_have_other_keys_and_those_that_had_begun_before_have_not(store: Store) -> None:
+    id_ = await begun(store)
+    await ended(store, id_, "/do/0/f/try/0/a", BROKE)
+    await ended(store, id_, "/do/0/f/retry/1/try/0/a")
+    await recorded(store, id_, ("/do/1/deadline", "1"))
+    await ended(store, id_, "/do/1/b", BROKE)
+    await ended(store, id_, "/do/2/c")
+    await fail(store, id_)
+    for is_dry_run in (True, False):
+        assert (await store.executions.get(id_)).generations == FIRST
+        await store.resuming.resume(id_, Decision(forget_from="/do/2/c"), is_dry_run=is_dry_run)
+    found = (await store.executions.get(id_)).generations
+    assert found == CallGenerations(present=1, kept={"/do/0/f/try/0/a": 0, "/do/1/b": 0})
+
+
+async def test_a_call_that_failed_and_is_made_again_keeps_its_key(store: Store) -> None:
+    for decision in (NOTHING, Decision(repeat="/do/1/b")):
+        id_ = await begun(store)
+        await ended(store, id_, "/do/1/b", BROKE)
+        await fail(store, id_)
+        await store.resuming.resume(id_, decision)
+        assert (await store.executions.get(id_)).generations == FIRST
+
+
+async def test_a_retry_that_is_made_anew_has_another_key_than_the_tries_before_it(store: Store) -> None:
+    id_ = await begun(store)
+    await ended(store, id_, "/do/0/f/try/0/a", BROKE)
+    await ended(store, id_, "/do/0/f/retry/1/try/0/a", BROKE)
+    await fail(store, id_)
+    await store.resuming.resume(id_, Decision(forget_from="/do/0/f/retry/1/try/0/a"))
+    assert (await store.executions.get(id_)).generations == CallGenerations(present=1)

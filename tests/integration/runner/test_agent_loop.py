@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from stigmer_cli.api.agent_tools import LoopSpec
-from stigmer_cli.api.reports import FollowUpBody, Work
+from stigmer_cli.api.reports import FollowUpBody, GenerationsBody, Work
 from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.usage import UsedBody
 from stigmer_cli.clock import SystemClock
@@ -58,6 +58,7 @@ class Agent:
         said: Sequence[ExchangeBody] = (),
         used: UsedBody | None = None,
         later: Sequence[FollowUpBody] = (),
+        generations: GenerationsBody | None = None,
         **server: Any,
     ) -> str:
         """What one attempt answers; the journal goes on. With `spec` there is no server unless it names one."""
@@ -72,6 +73,7 @@ class Agent:
             conversation=list(said),
             used=used,
             follow_ups=list(later),
+            generations=generations,
             spec=LoopSpec.model_validate({"tools": tools} if spec is None else spec),
         )
         clock = SystemClock()
@@ -116,6 +118,16 @@ async def test_the_model_and_the_tools_take_turns_until_it_answers(agent: Agent)
     keys = [line["key"] for line in agent.lines()]
     assert len(set(keys)) == 3
     assert all(len(key) == 32 for key in keys)
+
+
+async def test_a_call_that_a_person_has_made_anew_has_another_key(agent: Agent) -> None:
+    agent.plays({"calls": [call("send", text="hello")]}, {"text": "Done."})
+    kept = {"/turns/0/calls/0": 0}
+    for generations in (None, GenerationsBody(present=1), GenerationsBody(present=1, kept=kept)):
+        agent.journal = MemoryJournal()
+        await agent.attempt(generations=generations)
+    first, anew, again = [line["key"] for line in agent.lines()]
+    assert first == again != anew
 
 
 async def test_a_session_goes_on_behind_the_turns_that_were_played_in_it(agent: Agent) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from stigmer_cli.domain.step import Effect, idempotency_key
+from stigmer_cli.domain.idempotency import idempotency_key
+from stigmer_cli.domain.step import Effect
 from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.runner.call.mcp import _make_body
 from stigmer_cli.workflow.error import WorkflowError

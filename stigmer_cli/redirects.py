@@ -69,13 +69,12 @@ async def withhold_secrets(request: "httpx.Request | httpx2.Request") -> None:
     Within its origin the request keeps its own cookies, which the libraries take out. Raises ValueError where a body
     with a secret would be sent elsewhere.
     """
-    origin = (request.url.scheme, request.url.host, request.url.port)
     first = request.extensions.get(FIRST)
     if first is None:
         withheld = tuple(name for name, value in request.headers.items() if is_withheld(name, value))
-        request.extensions[FIRST] = _FirstRequest(origin, request.headers.get("cookie"), withheld)
+        request.extensions[FIRST] = _FirstRequest(_find_origin(request), request.headers.get("cookie"), withheld)
         return
-    if not first.has_left and origin in (first.origin, _find_upgrade(first.origin)):
+    if not leads_elsewhere(request):
         if first.cookie is not None:
             request.headers.setdefault("cookie", first.cookie)
         return
@@ -89,6 +88,14 @@ async def withhold_secrets(request: "httpx.Request | httpx2.Request") -> None:
         )
 
 
+def leads_elsewhere(request: "httpx.Request | httpx2.Request") -> bool:
+    """Whether redirects have led, or lead now, to another origin than that of the first request."""
+    first = request.extensions.get(FIRST)
+    if first is None or first.has_left:
+        return True
+    return _find_origin(request) not in (first.origin, _find_upgrade(first.origin))
+
+
 def describe_withheld(request: "httpx.Request | httpx2.Request") -> str:
     """Where redirects have led, and what is not sent there, as a sentence; empty if they did not lead elsewhere."""
     first = request.extensions.get(FIRST)
@@ -96,6 +103,10 @@ def describe_withheld(request: "httpx.Request | httpx2.Request") -> str:
         return ""
     names = f", which is not shown {', '.join(first.withheld)}" if first.withheld else ""
     return f"it was redirected to {_describe(request)}, another origin{names}"
+
+
+def _find_origin(request: "httpx.Request | httpx2.Request") -> Origin:
+    return request.url.scheme, request.url.host, request.url.port
 
 
 def _find_upgrade(origin: Origin) -> Origin | None:

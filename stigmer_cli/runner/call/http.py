@@ -12,8 +12,9 @@ import httpx
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.json_text import read_json
 from stigmer_cli.proxies import NO_PROXIES, Proxies
-from stigmer_cli.redirects import describe_withheld, withhold_secrets
+from stigmer_cli.redirects import describe_withheld
 from stigmer_cli.runner.call.authenticator import Authenticator
+from stigmer_cli.runner.call.following import send
 from stigmer_cli.runner.call.proxied_transport import ProxiedTransport
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
@@ -77,7 +78,7 @@ class HttpCall:
     async def _send(
         self, request: httpx.Request, auth: httpx.Auth | None, *, is_redirected: bool
     ) -> AsyncIterator[httpx.Response]:
-        response = await self._client.send(request, stream=True, auth=auth, follow_redirects=is_redirected)
+        response = await send(self._client, request, auth, follows=is_redirected)
         try:
             yield response
         finally:
@@ -88,11 +89,7 @@ def make_http_client(proxies: Proxies = NO_PROXIES) -> httpx.AsyncClient:
     """A client for the calls of workflows, which asks through `proxies`. Close it when the runner ends."""
     timeout = httpx.Timeout(SILENT_S_MAX, connect=CONNECT_S_MAX)
     client = httpx.AsyncClient(
-        timeout=timeout,
-        max_redirects=REDIRECTS_MAX,
-        transport=ProxiedTransport(proxies),
-        trust_env=False,
-        event_hooks={"request": [withhold_secrets]},
+        timeout=timeout, max_redirects=REDIRECTS_MAX, transport=ProxiedTransport(proxies), trust_env=False
     )
     # What a server sets for one execution would be sent with the calls of another.
     client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))

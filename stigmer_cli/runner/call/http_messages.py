@@ -8,6 +8,7 @@ import httpx
 
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, StreamEvent, read_events, read_lines
+from stigmer_cli.runner.call.following import send
 from stigmer_cli.runner.call.http import read_content, read_headers, refuse_response
 from stigmer_cli.runner.call.payload import parse_payload
 from stigmer_cli.workflow.error import ErrorType, make_error
@@ -53,7 +54,7 @@ class HttpMessages:
             headers["Last-Event-ID"] = last_id
         asked = self._client.build_request("GET", address, headers=httpx.Headers(headers, encoding="utf-8"))
         auth = self._authenticator.make_auth(request.policy)
-        response = await self._client.send(asked, stream=True, auth=auth, follow_redirects=True)
+        response = await send(self._client, asked, auth)
         try:
             if not response.is_success:
                 raise refuse_response(f"GET {address}", response, await read_content(response))

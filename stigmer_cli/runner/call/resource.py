@@ -13,6 +13,7 @@ import httpx
 from stigmer_cli.errors import reason_of
 from stigmer_cli.redirects import describe_withheld
 from stigmer_cli.runner.call.authenticator import Authenticator
+from stigmer_cli.runner.call.following import send
 from stigmer_cli.workflow.authentication import Policy
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
@@ -70,14 +71,14 @@ class Resources:
         """The text at `address`, in UTF-8; `what` names it in an error. Raises WorkflowError."""
         content = await self.fetch(address, policy)
         try:
-            return content.decode()
+            return content.decode("utf-8-sig")  # a mark of the order of bytes is no part of the text
         except UnicodeDecodeError as error:
             raise make_error(ErrorType.CONFIGURATION, f"{address} is no {what}: it is no text in UTF-8") from error
 
     async def _fetch(self, address: str, policy: Policy | None) -> tuple[bytes, str]:
         request = self._client.build_request("GET", address)
         auth = self._authenticator.make_auth(policy)
-        response = await self._client.send(request, stream=True, auth=auth, follow_redirects=True)
+        response = await send(self._client, request, auth)
         try:
             if not response.is_success:
                 raise _refuse(address, response)

@@ -23,6 +23,7 @@ from tests.support.http_service import Answer, Asked, Service, serve
 from tests.support.workflows import MemoryWorld, run_text
 
 REALM, NONCE = "pets", "n-1"
+OK, MOVED = 200, {"Location": "/digest"}
 CLIENT = {"id": "runtime", "secret": "s&cret of the client"}
 OAUTH2 = {"grant": "client_credentials", "client": CLIENT}
 
@@ -45,6 +46,8 @@ class Authority:
                 return self._issue()
             case "/digest":
                 return _check_digest(asked)
+            case "/moved":
+                return answer if (answer := _check_digest(asked)).status != OK else Answer(status=307, headers=MOVED)
             case _:
                 shown = asked.headers.get("authorization", "")
                 is_valid = not shown.startswith("Bearer token-") or shown.removeprefix("Bearer ") in self.valid
@@ -105,11 +108,13 @@ class Caller:
         self.world = MemoryWorld()
         self._evaluator, self._service, self._functions = evaluator, service, functions
 
-    async def call(self, policy: Mapping[str, Any], *, path: str = "/pets", more: str = "", **facts: Any) -> Any:
+    async def call(
+        self, policy: Mapping[str, Any], *, path: str = "/pets", more: str = "", given: Any = None, **facts: Any
+    ) -> Any:
         self.world = MemoryWorld()
         policy = json.loads(json.dumps(policy).replace("AUTHORITY", f"{self._service.address}/realm"))
         place = {"uri": self._service.address + path, "authentication": policy}
-        task = {"get": {"call": "http", "with": {"method": "get", "endpoint": place}}}
+        task = {"get": {"call": "http", "with": {"method": "get", "endpoint": place, **(given or {})}}}
         text = f"do: [{json.dumps(task)}]\n{more}"
         return await run_text(self._evaluator, text, {}, world=self.world, functions=self._functions, **facts)
 
@@ -131,6 +136,8 @@ async def test_basic_and_bearer_are_shown_from_the_document_and_from_secrets(cal
 async def test_digest_answers_the_challenge_of_the_server(caller: Caller) -> None:
     policy = {"digest": {"username": "admin", "password": "password"}}
     assert await caller.call(policy, path="/digest") == {"user": "admin"}
+    moved = await caller.call(policy, path="/moved", given={"method": "post", "redirect": True, "body": {"n": 1}})
+    assert moved == {"user": "admin"}, "the answer is one for each address"
     with pytest.raises(WorkflowError, match="403"):
         await caller.call({"digest": {"username": "admin", "password": "wrong"}}, path="/digest")
 

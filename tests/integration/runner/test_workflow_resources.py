@@ -32,7 +32,7 @@ def _respond(asked: Asked) -> Answer:
     if asked.headers.get("authorization") != "Bearer t":
         return Answer(status=401)
     if asked.path == "/script.py":
-        return Answer(parts=[b"import sys; print('hello', sys.argv[1], sys.stdin.read())"])
+        return Answer(parts=[b"\xef\xbb\xbfimport sys; print('hello', sys.argv[1], sys.stdin.read())"])
     return Answer(data=SERVED[asked.path]) if asked.path in SERVED else Answer(status=404)
 
 

@@ -15,6 +15,7 @@ from stigmer_cli.domain.step import Effect
 from stigmer_cli.proxies import NO_PROXIES, Proxies
 from stigmer_cli.secret_values import SecretValues
 from stigmer_cli.time_format import span
+from stigmer_cli.tool_server.list_changes import listen
 from stigmer_cli.tool_server.result import (
     KEY_IN_META,
     Json,
@@ -88,8 +89,14 @@ class _NotTaken(Exception):
 class ToolServer:
     """Lists and calls the tools of one server. Enter it before use; leaving it ends the server's process."""
 
-    def __init__(self, body: ToolServerBody, settings: ServerSettings, say: Say, *, clock: Clock) -> None:
-        """`say` takes what the server writes to its standard error, line by line."""
+    def __init__(
+        self, body: ToolServerBody, settings: ServerSettings, say: Say, *, clock: Clock, notes_changes: bool = False
+    ) -> None:
+        """`say` takes what the server writes to its standard error, line by line.
+
+        `notes_changes`: listen for changes of the list of tools where the server tells them only to who listens.
+        """
+        self._notes_changes = notes_changes
         self._body = body
         self._settings = settings
         self._clock = clock
@@ -308,10 +315,20 @@ class ToolServer:
         try:
             async with Client(transport, cache=None, mode=self._mode, message_handler=self._take) as client:
                 ready.set_result(client)
-                await leave.wait()
+                async with asyncio.TaskGroup() as group:
+                    listening = group.create_task(self._listen(client), name=f"changes of {self.label}")
+                    await leave.wait()
+                    listening.cancel()
         except Exception as error:  # noqa: BLE001 - whoever asks is told; the end of a connection is nobody's failure
             if not ready.done():
                 ready.set_exception(error)
+
+    async def _listen(self, client: "Client") -> None:
+        if self._notes_changes:
+            await listen(client, self._note_change, self._clock)
+
+    def _note_change(self) -> None:
+        self.list_changes += 1
 
     async def _disconnect(self, client: "Client | None") -> None:
         """End the connection of `client` with the process behind it, unless another one has taken its place."""

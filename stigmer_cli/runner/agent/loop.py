@@ -72,7 +72,9 @@ class AgentLoop:
         async with AsyncExitStack() as stack:
             bodies = [await self._with_secrets(body) for body in spec.tools]
             servers = [
-                await stack.enter_async_context(ToolServer(body, self.settings, hear, clock=self.clock))
+                await stack.enter_async_context(
+                    ToolServer(body, self.settings, hear, clock=self.clock, notes_changes=True)
+                )
                 for body in bodies
             ]
             source = await _open_model(model, work)

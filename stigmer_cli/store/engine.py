@@ -335,6 +335,8 @@ def _open_postgresql(url: URL, busy_timeout_s: float, scripts: Path) -> Postgres
     def upgrade(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
         if migrate.revision(connection, scripts, f"the database at {server}") != migrate.head(scripts):
+            # A statement over millions of rows takes as long as it takes; cut off, each start would begin it again.
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             migrate.upgrade(connection, scripts)
         merge_counts(connection)
 

@@ -6,11 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from stigmer_cli.errors import MachineError
+from stigmer_cli.errors import MachineError, StoreBusy
 from stigmer_cli.store import migrate
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import RealSleepClock, accepted
+from tests.support import postgres
 
 HEAD = migrate.head(migrate.SCRIPTS)
 NEXT = """
@@ -74,3 +76,19 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path, tmp_
     async with await open_store(url, clock=RealSleepClock()) as store:
         assert await store.schema_revision() == HEAD
         assert (await store.executions.get(id_)).message == "hello"
+
+
+async def test_a_migration_of_postgresql_takes_longer_than_any_other_statement_may(tmp_path: Path) -> None:
+    programs = postgres.binaries()
+    if programs is None:
+        pytest.skip(postgres.WHY_NOT)
+    with postgres.running(programs) as cluster, cluster.database() as url:
+        async with await open_store(url, clock=RealSleepClock()) as store:
+            id_ = await accepted(store)
+        slow = scripts_with(tmp_path, """op.execute("SELECT pg_sleep(2)")""")
+        async with await open_store(url, clock=RealSleepClock(), busy_timeout_s=0.2, scripts=slow) as store:
+            assert await store.schema_revision() == "9999"
+            assert (await store.executions.get(id_)).message == "hello"
+            with pytest.raises(StoreBusy, match="statement timeout"):
+                async with store._database.reading() as connection:
+                    await connection.execute(text("SELECT pg_sleep(2)"))

@@ -10,7 +10,7 @@ import httpx
 from pydantic import BaseModel
 
 from stigmer_cli.api.cancel import CancelItem, CancelRequest, CancelResponse
-from stigmer_cli.api.cloud_events import EVENTS_PATH, EventList, PublishedEvent, PublishResponse
+from stigmer_cli.api.cloud_events import EVENTS_PATH, EventList, PublishResponse
 from stigmer_cli.api.decisions import DecideItem, DecideRequest, DecideResponse, DecisionBody, DecisionList
 from stigmer_cli.api.execution_names import ExecutionName
 from stigmer_cli.api.health import Health, Readiness
@@ -126,12 +126,12 @@ class Client(HttpCalls):
 
     # -- events
 
-    async def publish_events(self, events: Sequence[Mapping[str, object]]) -> Sequence[PublishedEvent]:
+    async def publish_events(self, events: Sequence[Mapping[str, object]]) -> PublishResponse:
         """Publish events (CloudEvents 1.0); those that are there already are not taken a second time."""
         content = dump_json(list(events)).encode()
         headers = {"Content-Type": "application/cloudevents-batch+json"}
         sent = await self._send("POST", EVENTS_PATH, content=content, headers=headers)
-        return (await self._parse(sent, PublishResponse)).items
+        return await self._parse(sent, PublishResponse)
 
     async def events_kept(self, *, limit: int, before: int | None = None, type_: str | None = None) -> EventList:
         """One page of the events that are kept, newest first."""

@@ -391,7 +391,7 @@ def _parsed(option: Option, text: str, source: Source, home: Home) -> object:
 
 
 def _strange_variables(environ: Mapping[str, str], database_url: str | None) -> tuple[str, ...]:
-    known = {HOME_VARIABLE, SETTLED_VARIABLE, *(option.variable for option in OPTIONS)}
+    known = {HOME_VARIABLE, SETTLED_VARIABLE, "STIGMER_EXECUTION_ID", *(option.variable for option in OPTIONS)}
     strangers = sorted(name for name in environ if name.startswith("STIGMER_") and name not in known)
     # What a shell leaves behind that was given the value of another variable, which is not set there.
     database = BY_NAME["database_url"].variable

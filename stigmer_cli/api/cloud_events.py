@@ -27,9 +27,14 @@ class PublishedEvent(Sent):
 
 
 class PublishResponse(Sent):
-    """What became of each event, in the order in which they were sent."""
+    """What became of each event, in the order in which they were sent.
+
+    `going_on` executions listened for one of them, and `started` begin because of one; None from an older server.
+    """
 
     items: list[PublishedEvent]
+    going_on: int | None = None
+    started: int | None = None
 
 
 class EventItem(Sent):

@@ -35,6 +35,9 @@ DATA = ("data", "data_base64")
 EMITTED_BY = "stigmerexecution"
 """An attribute of each event that a workflow emits: the id of its execution."""
 
+EXECUTION_VARIABLE = "STIGMER_EXECUTION_ID"
+"""In the environment of what a workflow runs: an event that it sends with `stigmer events emit` has that attribute."""
+
 CloudEvent = Mapping[str, object]
 """An event in the JSON format of CloudEvents, as `check_event` returns it."""
 

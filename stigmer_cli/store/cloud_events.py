@@ -110,6 +110,15 @@ class EventsRead:
     is_last: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Which events were new, and how many executions go on, or begin, because of them."""
+
+    is_new: Sequence[bool]
+    going_on: int = 0
+    started: int = 0
+
+
 class CloudEventTable:
     """Events. `on_due` is called after executions were left to the waker."""
 
@@ -119,25 +128,24 @@ class CloudEventTable:
         self.on_due: Callable[[], None] | None = None
 
     @whole
-    async def publish(self, events: Sequence[CloudEvent]) -> Sequence[bool]:
+    async def publish(self, events: Sequence[CloudEvent]) -> Published:
         """Store those of `events` that are new, start what they start, and have who listens for them go on.
-
-        Returns which are new.
 
         Raises ServerBusy, with nothing written, where its turn does not come soon, and RequestError where they start
         too many executions.
         """
 
-        async def write(writing: Writing) -> tuple[Sequence[bool], bool]:
+        async def write(writing: Writing) -> tuple[Published, bool]:
             added, last = await _add_all(writing, events)
             fresh = [event for event, is_new in zip(events, added, strict=True) if is_new]
-            await start_by_events(writing, self._store, fresh, last=last)
-            return added, await wake_listeners(writing, self._store, fresh)
+            started = await start_by_events(writing, self._store, fresh, last=last)
+            going_on, is_left = await wake_listeners(writing, self._store, fresh)
+            return Published(is_new=added, going_on=going_on, started=started), is_left
 
-        added, is_due = await self._database.write(write, is_deferrable=True)
+        published, is_due = await self._database.write(write, is_deferrable=True)
         if is_due and self.on_due is not None:
             self.on_due()
-        return added
+        return published
 
     @whole
     async def read_for(

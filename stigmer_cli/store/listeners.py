@@ -104,8 +104,11 @@ async def listen(writing: Writing, id_: ExecutionId, epoch: int, listening: Sequ
         await writing.connection.execute(insert(listeners), rows)
 
 
-async def wake_listeners(writing: Writing, store: StoreId, events: Sequence[CloudEvent]) -> bool:
-    """Have each execution go on that listens for one of `events`; returns whether some are left to the waker."""
+async def wake_listeners(writing: Writing, store: StoreId, events: Sequence[CloudEvent]) -> tuple[int, bool]:
+    """Have each execution go on that listens for one of `events`.
+
+    Returns how many there are, and whether some are left to the waker.
+    """
     found: dict[ExecutionId, int] = {}
     for event in events:
         found.update(await _find(writing, event))
@@ -123,7 +126,7 @@ async def wake_listeners(writing: Writing, store: StoreId, events: Sequence[Clou
         await writing.connection.execute(_DUE.values(waiting_until=writing.now, waiting_step=None), {"ids": chunk})
     for start in range(0, len(ids), CHUNK):
         await writing.connection.execute(_FORGET, {"ids": ids[start : start + CHUNK]})
-    return bool(later)
+    return len(ids), bool(later)
 
 
 def list_types(queries: Sequence[EventQuery]) -> list[str] | None:

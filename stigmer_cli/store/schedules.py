@@ -128,14 +128,14 @@ async def forget_schedules(writing: Writing, workflow_id: str) -> None:
         await _forget(writing, workflow_id, trigger)
 
 
-async def start_by_events(writing: Writing, store: StoreId, events: Sequence[CloudEvent], *, last: int) -> bool:
-    """Accept an execution of each workflow for each of `events` that starts it; returns whether there was one.
+async def start_by_events(writing: Writing, store: StoreId, events: Sequence[CloudEvent], *, last: int) -> int:
+    """Accept an execution of each workflow for each of `events` that starts it; returns how many there are.
 
     `last` is the number of the last of `events`. Raises RequestError where they start more than `STARTS_MAX`, and as
     `find_generation` does.
     """
     if not events:
-        return False
+        return 0
     rows = (await writing.connection.execute(_LISTENING)).mappings().all()
     started = 0
     for row in rows:
@@ -153,7 +153,7 @@ async def start_by_events(writing: Writing, store: StoreId, events: Sequence[Clo
                 occasion = _Occasion(name=identify_event(event), given=given, seen=seen, generation=generation)
                 id_ = await _accept(writing, store, row, writing.now, occasion)
                 await _note(writing, row, {"last_at": writing.now, "last_execution": id_})
-    return started > 0
+    return started
 
 
 class ScheduleTable:

@@ -36,8 +36,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="an event wakes nobody",
         file="store/cloud_events.py",
-        old="            return added, await wake_listeners(writing, self._store, fresh)\n",
-        new="            return added, False\n",
+        old="            going_on, is_left = await wake_listeners(writing, self._store, fresh)\n",
+        new="            going_on, is_left = 0, False\n",
         caught_by=(SEEDS,),
     ),
     Mutant(

@@ -9,7 +9,14 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.input_file import read_input_file
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.clock import iso
-from stigmer_cli.domain.event import EVENT_BYTES_MAX, SPEC_VERSION, CloudEvent, check_event
+from stigmer_cli.domain.event import (
+    EMITTED_BY,
+    EVENT_BYTES_MAX,
+    EXECUTION_VARIABLE,
+    SPEC_VERSION,
+    CloudEvent,
+    check_event,
+)
 from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.json_text import read_json
 
@@ -36,10 +43,16 @@ def emit_event(cli: Cli, options: EventOptions) -> None:
     Raises RequestError for what is no event, and ConfigError for data that cannot be read.
     """
     event = make_event(cli, options)
-    [sent] = call_with_retry(cli, lambda client: client.publish_events([event]))
-    if options.id is None:  # an id of its own: where it is known, an earlier try of this command has brought it there
+    answer = call_with_retry(cli, lambda client: client.publish_events([event]))
+    [sent] = answer.items
+    was_sent_before = options.id is None and not sent.is_new
+    if was_sent_before:  # an id of its own: an earlier try of this command has brought it there
         sent = sent.model_copy(update={"is_new": True})
-    cli.out.result({"event": event, "isNew": sent.is_new}, lambda console: console.print(_describe(sent)))
+    takers = None if was_sent_before else (answer.going_on, answer.started)
+    result = {"event": event, "isNew": sent.is_new}
+    if takers is not None and sent.is_new:
+        result |= {"goingOn": answer.going_on, "started": answer.started}
+    cli.out.result(result, lambda console: console.print(_describe(sent, takers)))
 
 
 def make_event(cli: Cli, options: EventOptions) -> CloudEvent:
@@ -50,6 +63,8 @@ def make_event(cli: Cli, options: EventOptions) -> CloudEvent:
         if not equals or name in ("id", "source", "specversion", "type", "data", "data_base64"):
             raise RequestError(f"{extension!r} is no further attribute", hint="--extension orderid=17")
         event[name] = value
+    if execution := cli.environ.get(EXECUTION_VARIABLE):
+        event.setdefault(EMITTED_BY, execution)
     event |= {
         "specversion": SPEC_VERSION,
         "id": options.id if options.id is not None else str(uuid.uuid4()),
@@ -82,5 +97,14 @@ def _read_data(given: str) -> object:
         raise ConfigError(f"the data is not JSON: {error}", hint=hint) from None
 
 
-def _describe(sent: PublishedEvent) -> str:
-    return f"event {sent.id} taken" if sent.is_new else f"event {sent.id} was taken before, and not again"
+def _describe(sent: PublishedEvent, takers: tuple[int | None, int | None] | None) -> str:
+    """What became of it; `takers` are how many executions go on and begin, None where that is not known."""
+    if not sent.is_new:
+        return f"event {sent.id} was taken before, and not again"
+    going_on, started = takers or (None, None)
+    if going_on is None or started is None:
+        return f"event {sent.id} taken"
+    if not going_on and not started:
+        return f"event {sent.id} taken; nobody listens for it now, and it starts nothing"
+    told = [f"{number} {word}" for number, word in ((going_on, "went on"), (started, "started")) if number]
+    return f"event {sent.id} taken; executions: {', '.join(told)}"

@@ -221,10 +221,15 @@ class RestartAnswer(Answer):
 
 
 class EmitAnswer(Answer):
-    """An event that was sent: `is_new` is False where one with its source and id was there already."""
+    """An event that was sent: `is_new` is False where one with its source and id was there already.
+
+    `going_on` executions listened for it, and `started` begin because of it; None where the server does not say.
+    """
 
     id: str
     is_new: bool
+    going_on: int | None = None
+    started: int | None = None
 
 
 class CancelAnswer(Answer):

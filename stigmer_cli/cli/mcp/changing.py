@@ -175,8 +175,9 @@ class ChangingTools(Toolbox):
         options = EventOptions(type=type, source=EVENT_SOURCE, subject=subject, id=id)
         event = {**make_event(self.cli, options), **({} if data is None else {"data": data})}
         async with self.cli.client() as client:
-            [sent] = await client.publish_events([event])
-        return EmitAnswer(id=sent.id, is_new=sent.is_new)
+            answer = await client.publish_events([event])
+        [sent] = answer.items
+        return EmitAnswer(id=sent.id, is_new=sent.is_new, going_on=answer.going_on, started=answer.started)
 
     async def _follow(self, client: Client, name: str, ctx: Context) -> ExecutionResource:
         """The execution once it has ended, through restarts of the server; tells each event but pieces of messages."""

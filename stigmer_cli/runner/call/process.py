@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
+from stigmer_cli.domain.event import EXECUTION_VARIABLE
 from stigmer_cli.errors import reason_of
 from stigmer_cli.tool_server import launch
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
@@ -52,14 +53,14 @@ class ShellProcess:
     """`run: shell`: the arguments are `$1`, `$2` and so on."""
 
     def __init__(self, path: str = USUAL_PATH, hear: Hear | None = None) -> None:
-        """`path` is the PATH of the processes, which have no other variable than that and their own."""
+        """`path` is the PATH of the processes, which have that, their own variables, and the id of their execution."""
         self._path = path
         self._hear = hear
 
-    async def perform(self, settings: Mapping[str, Json], place: StepPlace | None = None) -> Json:  # noqa: ARG002 - the seam's
+    async def perform(self, settings: Mapping[str, Json], place: StepPlace | None = None) -> Json:
         """Exit code, standard output and standard error. Raises WorkflowError."""
         command = [SHELL, "-c", str(settings["command"]), "sh", *list_arguments(settings)]
-        return await run_process(command, settings, self._path, self._hear)
+        return await run_process(command, _name_execution(settings, place), self._path, self._hear)
 
 
 class ScriptProcess:
@@ -69,7 +70,7 @@ class ScriptProcess:
         self._path = path
         self._hear = hear
 
-    async def perform(self, settings: Mapping[str, Json], place: StepPlace | None = None) -> Json:  # noqa: ARG002 - the seam's
+    async def perform(self, settings: Mapping[str, Json], place: StepPlace | None = None) -> Json:
         """Exit code, standard output and standard error. Raises WorkflowError."""
         language = str(settings["language"])
         if language not in SCRIPT_FILES:
@@ -88,7 +89,15 @@ class ScriptProcess:
             except OSError as error:
                 raise _explain_disk(error) from error
             command = [program, str(file), *list_arguments(settings)]
-            return await run_process(command, settings, self._path, self._hear)
+            return await run_process(command, _name_execution(settings, place), self._path, self._hear)
+
+
+def _name_execution(settings: Mapping[str, Json], place: StepPlace | None) -> Mapping[str, Json]:
+    """`settings` with the execution in the environment: an event that the process sends is one of its chain."""
+    if place is None:
+        return settings
+    own = cast("Mapping[str, Json]", settings.get("environment") or {})
+    return {**settings, "environment": {EXECUTION_VARIABLE: place.execution, **own}}
 
 
 def _make_folder() -> tempfile.TemporaryDirectory[str]:

@@ -40,14 +40,17 @@ async def publish_events(request: Request, called: Called) -> PublishResponse:
     for name, value in request.headers.items():
         headers[name.lower()].append(value)
     events = parse_events({name: ", ".join(values) for name, values in headers.items()}, await request.body())
-    added = await called.store.cloud_events.publish(events)
+    published = await called.store.cloud_events.publish(events)
+    added = published.is_new
     called.dispatcher.nudge()
     log.info("events_taken", number=sum(added), repeated=len(added) - sum(added))
     return PublishResponse(
         items=[
             PublishedEvent(id=str(event["id"]), source=str(event["source"]), is_new=is_new)
             for event, is_new in zip(events, added, strict=True)
-        ]
+        ],
+        going_on=published.going_on,
+        started=published.started,
     )
 
 

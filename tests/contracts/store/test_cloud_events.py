@@ -58,7 +58,7 @@ async def publish(store: Store, *events: CloudEvent) -> Sequence[bool]:
     """As a command does, which asks again where the store is busy."""
     while True:
         try:
-            return await store.cloud_events.publish(events)
+            return (await store.cloud_events.publish(events)).is_new
         except ServerBusy as busy:
             await asyncio.sleep(busy.retry_after_s)
 
@@ -89,8 +89,12 @@ async def rows_of_listeners(store: Store) -> int:
 
 
 async def test_an_event_is_taken_once_by_source_and_id(store: Store) -> None:
-    assert await store.cloud_events.publish([event("1"), event("2"), event("1", data=5)]) == [True, True, False]
-    assert await store.cloud_events.publish([event("2"), event("2", source="/other")]) == [False, True]
+    assert (await store.cloud_events.publish([event("1"), event("2"), event("1", data=5)])).is_new == [
+        True,
+        True,
+        False,
+    ]
+    assert (await store.cloud_events.publish([event("2"), event("2", source="/other")])).is_new == [False, True]
     found, _ = await store.cloud_events.list_newest(limit=10)
     assert [(one.seq, one.event["id"], one.event["source"]) for one in found] == [
         (3, "2", "/other"),
@@ -255,7 +259,7 @@ async def test_events_are_kept_for_a_while_and_never_too_many(store: Store, cloc
     size = (await store.cloud_events.list_newest(limit=1))[0][0]
     assert size.seq == 6
     assert await store.cloud_events.forget_old(clock.now() - timedelta(seconds=60), bytes_max=1) == 3
-    assert await store.cloud_events.publish([event("old")]) == [True], "and then it is a new event"
+    assert (await store.cloud_events.publish([event("old")])).is_new == [True], "and then it is a new event"
     assert [one.seq for one in (await store.cloud_events.list_newest(limit=9))[0]] == [7]
 
 

@@ -37,6 +37,10 @@ async def test_a_command_has_its_arguments_its_input_and_only_its_own_environmen
     assert {"NAME", "PATH"} <= names <= {"NAME", "PATH", "PWD", "SHLVL", "_", "OLDPWD"}
 
 
+async def test_what_a_task_runs_knows_for_which_execution(evaluator: Evaluator) -> None:
+    assert await _run(evaluator, "echo $STIGMER_EXECUTION_ID", "stdout") == "wex-1\n"
+
+
 async def test_a_script_is_run_by_its_language() -> None:
     settings: dict[str, Json] = {"language": "python", "code": PYTHON, "arguments": ["x"], "stdin": {"n": 1}}
     found: Any = await ScriptProcess().perform(settings)

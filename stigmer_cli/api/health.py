@@ -91,11 +91,13 @@ class PollerBody(Sent):
     """A runner that Temporal has seen asking for work: last at `last_access_at` by Temporal's clock, `silent_s` ago.
 
     The server measures `silent_s`, so that a client need not compare `last_access_at` with a clock of its own.
+    `is_gone`: it reported to the server, and does so no more, so that it does not poll; older servers do not say.
     """
 
     identity: str
     last_access_at: Moment
     silent_s: float = 0.0
+    is_gone: bool = False
 
 
 class TaskQueueHealth(Sent):

@@ -26,6 +26,11 @@ SEEK_EVERY_S = 0.04
 SEEKS_MAX = 250
 """How many quick looks for the first runner, or the next after the last was gone; then looks are slower."""
 
+GONE_AFTER_S = 10.0
+"""A runner that has reported to this server, and has been silent for so long, does not poll: two seconds after the last
+answer it stops, three times as long on a machine that gives it no time. Temporal shows its last poll as one of a live
+runner for up to a minute more. Only where no other server has the store: a runner may report to any of them."""
+
 LOAD_MAX_S = 5.0
 LOADS_MAX = 1_000
 """For how long the load that a runner reported counts, and of how many runners it is kept."""
@@ -36,16 +41,20 @@ TOLD_MAX_S = 1.5
 
 @dataclass(frozen=True, kw_only=True)
 class SeenPoller:
-    """A poller that Temporal saw last at `last_access_at`, by its own clock: `silent_s` seconds ago by ours."""
+    """A poller that Temporal saw last at `last_access_at`, by its own clock: `silent_s` seconds ago by ours.
+
+    `is_gone`: it has reported to this server, and does so no more.
+    """
 
     identity: str
     last_access_at: datetime
     silent_s: float
+    is_gone: bool = False
 
     @property
     def is_live(self) -> bool:
         """Whether it has polled lately; the dead stay listed for five minutes."""
-        return is_fresh(self.silent_s)
+        return is_fresh(self.silent_s) and not self.is_gone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +80,19 @@ class Polling:
 
 
 class PollerWatch:
-    """Keeps the last answer; it is current only while the connection is."""
+    """Keeps the last answer; it is current only while the connection is.
 
-    def __init__(self, gateway: TemporalGateway, link: TemporalLink, *, clock: Clock) -> None:
+    `is_only_server`: no other server has this store, so that each of its runners reports to this one.
+    """
+
+    def __init__(
+        self, gateway: TemporalGateway, link: TemporalLink, *, clock: Clock, is_only_server: bool = False
+    ) -> None:
         self._gateway = gateway
         self._link = link
         self._clock = clock
+        self._is_only_server = is_only_server
+        self._reported_s: dict[str, float] = {}
         self._polled: dict[str, tuple[datetime, float]] = {}
         self._looked_s: float | None = None
         self._heard: tuple[datetime, float] | None = None
@@ -116,21 +132,39 @@ class PollerWatch:
             return  # the connection has been told; it says what is wrong
         now_s = self._clock.monotonic()
         before, polled = self._polled, {one.identity: self._find_last_poll(one, pollers, now_s) for one in pollers}
-        if self._looked_s is not None and now_s - self._looked_s < TOLD_MAX_S:
+        is_steady = self._looked_s is not None and now_s - self._looked_s < TOLD_MAX_S
+        if is_steady:
             told = [at for identity, (at, _) in polled.items() if polled[identity] != before.get(identity)]
             self._heard = (max(told), now_s) if told else self._heard
         self._polled, self._looked_s = polled, now_s
         self.polling = Polling(
             pollers=[
-                SeenPoller(identity=identity, last_access_at=at, silent_s=max(0.0, now_s - polled_s))
+                SeenPoller(
+                    identity=identity,
+                    last_access_at=at,
+                    silent_s=max(0.0, now_s - polled_s),
+                    is_gone=is_steady and self._has_gone(identity, now_s),
+                )
                 for identity, (at, polled_s) in self._polled.items()
             ],
             checked_at=self._clock.now(),
             full=self.describe_full(),
         )
 
+    def _has_gone(self, identity: str, now_s: float) -> bool:
+        """Whether a runner has reported to this server, and has not for so long that it does not poll.
+
+        Not where this process itself was held up: then reports may be waiting for it.
+        """
+        reported_s = self._reported_s.get(_process_of(identity)) if self._is_only_server else None
+        return reported_s is not None and now_s - reported_s > GONE_AFTER_S
+
     def record_load(self, load: RunnerLoad) -> None:
         """A runner says how many of its slots are taken."""
+        self._reported_s.pop(load.runner, None)  # the last in the dictionary is who reported last
+        self._reported_s[load.runner] = self._clock.monotonic()
+        while len(self._reported_s) > LOADS_MAX:
+            del self._reported_s[next(iter(self._reported_s))]
         self._loads[load.runner] = (load, self._clock.monotonic())
         while len(self._loads) > LOADS_MAX:
             del self._loads[next(iter(self._loads))]
@@ -166,3 +200,8 @@ class PollerWatch:
         # At the first look the newest of all stands for Temporal's now, which is later: nobody is called silent early.
         newest = max(other.last_access_at for other in others)
         return at, now_s - (newest - at).total_seconds()
+
+
+def _process_of(identity: str) -> str:
+    """What a runner calls itself as it reports: a poller's identity is that, with a worker behind it."""
+    return "/".join(identity.split("/")[:2])

@@ -138,7 +138,9 @@ def _task_queue(called: Services) -> TaskQueueHealth:
     return TaskQueueHealth(
         name=task_queue_of(called.store.id),
         pollers=[
-            PollerBody(identity=one.identity, last_access_at=one.last_access_at, silent_s=one.silent_s)
+            PollerBody(
+                identity=one.identity, last_access_at=one.last_access_at, silent_s=one.silent_s, is_gone=one.is_gone
+            )
             for one in polling.pollers
         ],
         checked_at=polling.checked_at,

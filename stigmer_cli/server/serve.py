@@ -132,7 +132,7 @@ class _Server:
         self.reconciler.observer = self.metrics
         self.waker = Waker(store, clock=clock, woken=self.dispatcher.nudge)
         self.scheduler = Scheduler(store, clock=clock, started=self.dispatcher.nudge)
-        self.pollers = PollerWatch(gateway, self.connection, clock=clock)
+        self.pollers = PollerWatch(gateway, self.connection, clock=clock, is_only_server=not store.is_shared)
         self.admission = Admission(clock=clock, is_full=lambda: bool(self.pollers.describe_full()))
         self.stuck = self._make_stuck_watch(store, gateway)
         self.cluster = ClusterWatch(store, self.connection, clock=clock)

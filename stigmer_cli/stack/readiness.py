@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from stigmer_cli.api.connection import ConnectionState
-from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.stack.parts import NAMES, RUNNER, SERVER, TEMPORAL
 from stigmer_cli.stack.server_probe import ServerObservation
 from stigmer_cli.supervisor.child import ChildState
@@ -78,7 +77,7 @@ def _runner(child: ChildRecord | None, seen: ServerObservation) -> str:
         return "unknown while the server does not answer"
     if child is None or child.id is None:
         return "not running"
-    if any(is_worker_of(child.id, poller.identity) and is_fresh(poller.silent_s) for poller in seen.pollers):
+    if any(is_worker_of(child.id, poller.identity) and poller.is_live for poller in seen.pollers):
         return ""
     return "has not asked Temporal for work yet"
 

@@ -1,7 +1,6 @@
 """The state of a server on another machine, as it tells over the network."""
 
 from stigmer_cli.api.connection import ConnectionState
-from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
@@ -56,7 +55,7 @@ def _temporal(seen: ServerObservation) -> PartStatus:
 def _runner(seen: ServerObservation) -> PartStatus:
     if seen.state is None:
         return PartStatus(name=RUNNER, state=PartState.NOT_READY, detail="unknown while the server does not answer")
-    live = [one for one in seen.pollers if is_fresh(one.silent_s)]
+    live = [one for one in seen.pollers if one.is_live]
     if not live:
         return PartStatus(name=RUNNER, state=PartState.NOT_READY, detail="none asks for work")
     return PartStatus(name=RUNNER, state=PartState.EXTERNAL, detail=f"{len(live)} asking for work")

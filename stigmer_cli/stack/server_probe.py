@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.errors import ConfigError, ServerBusy, ServerUnproven, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.stack.http_get import http_get
@@ -21,10 +22,16 @@ FOREIGN = "answers, but not as a Stigmer server does"
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerPoller:
-    """A runner that Temporal has seen asking for work, `silent_s` seconds ago."""
+    """A runner that Temporal has seen asking for work, `silent_s` seconds ago; `is_gone` where it does so no more."""
 
     identity: str
     silent_s: float = 0.0
+    is_gone: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it asks for work."""
+        return is_fresh(self.silent_s) and not self.is_gone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +161,8 @@ def _pollers(value: object) -> list[RunnerPoller]:
     found = []
     for item in value if isinstance(value, list) else []:
         with contextlib.suppress(KeyError, TypeError, ValueError):
-            found.append(RunnerPoller(identity=str(item["identity"]), silent_s=float(item.get("silentS", 0.0))))
+            silent_s, is_gone = float(item.get("silentS", 0.0)), item.get("isGone") is True
+            found.append(RunnerPoller(identity=str(item["identity"]), silent_s=silent_s, is_gone=is_gone))
     return found
 
 

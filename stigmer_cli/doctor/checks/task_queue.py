@@ -37,8 +37,9 @@ async def polled(facts: Facts) -> Found:
     seen = await facts.temporal()
     if seen.pollers is None:
         return skipped("Temporal did not say in time who polls")
-    now = temporals_now(seen.pollers, (await facts.server()).health)
-    gone = gone_pollers(seen, await facts.supervisor())
+    health = (await facts.server()).health
+    now = temporals_now(seen.pollers, health)
+    gone = gone_pollers(seen, health, await facts.supervisor())
     fresh = live(seen.pollers, gone, now)
     evidence: dict[str, object] = {
         "taskQueue": seen.task_queue,

@@ -29,12 +29,16 @@ def live_among(
     listed: Sequence[Poller | PollerBody] | None = seen.pollers
     if listed is None:
         listed = health.task_queue.pollers if health else ()
-    return live(listed, gone_pollers(seen, supervisor), temporals_now(listed, health))
+    return live(listed, gone_pollers(seen, health, supervisor), temporals_now(listed, health))
 
 
-def gone_pollers(seen: TemporalSeen, supervisor: SupervisorObservation) -> frozenset[str]:
-    """The identities whose process has ended; none where the stack is in another pid namespace."""
-    return frozenset() if is_out_of_sight(supervisor) else seen.gone
+def gone_pollers(seen: TemporalSeen, health: "Health | None", supervisor: SupervisorObservation) -> frozenset[str]:
+    """The identities whose process has ended, or of which the server says that they poll no more.
+
+    Whether a process has ended is not known where the stack is in another pid namespace.
+    """
+    told = {one.identity for one in health.task_queue.pollers if one.is_gone} if health else set()
+    return frozenset(told) if is_out_of_sight(supervisor) else seen.gone | told
 
 
 def live(listed: "Iterable[P]", gone: frozenset[str], now: datetime) -> "list[P]":

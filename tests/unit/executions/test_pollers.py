@@ -8,14 +8,16 @@ from stigmer_cli.temporal.gateway import Poller
 from tests.support.fakes import START, ManualClock, SwitchedLink
 from tests.support.fakes_temporal import InMemoryGateway
 
+DEAD, LIVING = "stigmer-runner/1@box", "stigmer-runner/2@other"
+
 
 class PollerHarness:
     """A watch on a Temporal whose clock is a quarter of a year behind the server's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_only_server: bool = False) -> None:
         self.clock = ManualClock()
         self.gateway = InMemoryGateway(clock=self.clock)
-        self.watch = PollerWatch(self.gateway, SwitchedLink(), clock=self.clock)
+        self.watch = PollerWatch(self.gateway, SwitchedLink(), clock=self.clock, is_only_server=is_only_server)
         self.temporals_now = START - timedelta(days=90)
 
     async def look(self, **polled_at: datetime) -> dict[str, float]:
@@ -58,6 +60,37 @@ async def test_a_runner_has_just_polled_when_its_moment_changed() -> None:
     assert await harness.look(one=at + timedelta(seconds=57), two=at) == {"one": 20, "two": 80}
     assert [poller.identity for poller in harness.watch.polling.live] == ["one"]
     assert not harness.watch.polling.is_empty
+
+
+async def test_a_runner_that_reports_no_more_does_not_poll_though_temporal_shows_its_last_poll() -> None:
+    harness = PollerHarness(is_only_server=True)
+    names = {f"{name}/1-a0/0.2.0": harness.temporals_now for name in (DEAD, LIVING, "stigmer-runner/3@old")}
+
+    async def live() -> list[str]:
+        await harness.look(**names)
+        return [poller.identity.split("@")[1].split("/")[0] for poller in harness.watch.polling.live]
+
+    for name in (DEAD, LIVING):
+        harness.watch.record_load(RunnerLoad(runner=name, busy=0, slots=50))
+    assert await live() == ["box", "other", "old"]
+    for _ in range(11):
+        await harness.clock.advance(1)
+        harness.watch.record_load(RunnerLoad(runner=LIVING, busy=0, slots=50))
+        await live()
+    assert await live() == ["other", "old"], "who never reported is an older runner"
+    harness.watch.record_load(RunnerLoad(runner=DEAD, busy=0, slots=50))
+    assert await live() == ["box", "other", "old"]
+
+
+async def test_a_server_that_was_held_up_or_is_not_the_only_one_takes_no_runner_for_gone() -> None:
+    for is_only_server, steps in ((True, [60.0]), (False, [1.0] * 20)):
+        harness = PollerHarness(is_only_server=is_only_server)
+        harness.watch.record_load(RunnerLoad(runner=DEAD, busy=0, slots=50))
+        await harness.look()
+        for step in steps:
+            await harness.clock.advance(step)
+            await harness.look(**{f"{DEAD}/1-a0/0.2.0": harness.temporals_now})
+        assert len(harness.watch.polling.live) == 1
 
 
 async def test_a_step_of_the_servers_clock_makes_nobody_silent_and_nobody_live() -> None:

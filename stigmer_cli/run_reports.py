@@ -43,8 +43,12 @@ from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import NotFound, OperationFailed
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.secret_values import DELIVERED
+
+NO_SUCH_ROUTE = frozenset({"Not Found", "Method Not Allowed"})
+"""What every server says of a path, or of a method on it, that it does not have; of an execution it says its id."""
 
 
 class RunReports:
@@ -171,8 +175,13 @@ class RunReports:
         return (await self._client.report(execution, "steps/finish", body, ReportResponse)).taken
 
     async def cut_off_steps(self, execution: str, request: CutOffRequest) -> CutOffResponse:
-        """End the steps in the air that the workflow never comes to again."""
-        return await self._client.report(execution, "steps/cut-off", request, CutOffResponse)
+        """End the steps in the air that the workflow never comes to again. An older server leaves them as they are."""
+        try:
+            return await self._client.report(execution, "steps/cut-off", request, CutOffResponse)
+        except (NotFound, OperationFailed) as error:
+            if error.message not in NO_SUCH_ROUTE:
+                raise
+            return CutOffResponse(taken=True, left=0)
 
     async def wait(self, execution: str, request: WaitRequest) -> bool:
         """Report that the execution has to wait; False where the report does not count."""

@@ -21,6 +21,7 @@ class Finding(StrEnum):
     UNKNOWN = str(StuckClass.UNKNOWN)
     FRESH = "fresh"
     CANNOT_REPLAY = str(StuckClass.CANNOT_REPLAY)
+    HELD = str(StuckClass.HELD)
 
 
 class Action(StrEnum):

@@ -155,9 +155,13 @@ class AttemptResponse(Sent):
 
 
 class ClaimingAttemptResponse(AttemptResponse):
-    """Whether the run holds the epoch, and if it does, what there is to do."""
+    """Whether the run holds the epoch, and if it does, what there is to do.
+
+    `is_overtaken`: nothing, because a later attempt of the run has begun, and has not ended. Older servers do not say.
+    """
 
     answer: ClaimAnswer
+    is_overtaken: bool = False
 
 
 class CountsResponse(Sent):

@@ -27,6 +27,7 @@ class StuckClass(StrEnum):
     WAITING_FOR_MODEL = "waiting for its model"
     PAUSED = "paused"
     CANNOT_REPLAY = "cannot-replay"
+    HELD = "held"
     KEEPS_FAILING = "keeps-failing"
     UNKNOWN = "unknown"
 
@@ -86,6 +87,7 @@ _WAYS_OUT: Mapping[StuckClass, WayOut] = {
     StuckClass.JOURNAL_MISMATCH: WayOut(commands=(f"{RERUN} {{id}}", f"{CANCEL} {{id}}")),
     StuckClass.PAUSED: WayOut(commands=(f"{RESUME} {{ids}}",), note="once the cause is repaired"),
     StuckClass.CANNOT_REPLAY: _START_OVER,
+    StuckClass.HELD: _START_OVER,
     StuckClass.KEEPS_FAILING: WayOut(commands=("stigmer restart runner", f"{CANCEL} {{id}}")),
     StuckClass.WAITING_FOR_RUNNER: WayOut(commands=("stigmer up", MORE_WORKERS)),
     StuckClass.STARTING_LATE: WayOut(commands=(MORE_WORKERS,)),
@@ -94,7 +96,7 @@ _WAYS_OUT: Mapping[StuckClass, WayOut] = {
 }
 _UNCLAIMED: Mapping[StuckClass, WayOut] = {
     StuckClass.CANNOT_REPLAY: _RECONCILE,
-    StuckClass.RESULT_UNKNOWN: _RECONCILE,
+    StuckClass.HELD: _RECONCILE,
     StuckClass.LOST: _RECONCILE,
     StuckClass.EFFECT_UNKNOWN: _RECONCILE,
 }

@@ -41,6 +41,9 @@ class TemporalGateway(Protocol):
     async def result_failure(self, workflow: WorkflowName) -> str:
         """Why a closed workflow failed, as a sentence."""
 
+    async def result(self, workflow: WorkflowName) -> str:
+        """The text that a completed workflow returned; empty for any other."""
+
     async def cancel(self, workflow: WorkflowName) -> bool:
         """Ask the workflow to end; False where there is none open."""
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import WorkflowName
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.progress import BEGINNING, Progress
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.temporal.gateway import Observed, RunState
@@ -22,6 +23,9 @@ class DescribingGateway(Protocol):
     async def result_failure(self, workflow: WorkflowName) -> str:
         """Why a closed workflow failed, as a sentence."""
 
+    async def result(self, workflow: WorkflowName) -> str:
+        """The text that a completed workflow returned; empty for any other."""
+
     async def task_failure(self, workflow: WorkflowName) -> TaskFailure | None:
         """How the last workflow task of this epoch failed; None where it did not."""
 
@@ -31,7 +35,8 @@ class Observation:
     """A row and its workflow at one moment. `seen` is None where Temporal proved that there is none.
 
     `unknown` is why nothing may be concluded; empty where `seen` can be trusted. `failure` says how a run ended badly,
-    `task_failure` how its last workflow task failed where that is being tried again. `is_elsewhere`: another Temporal
+    `task_failure` how its last workflow task failed where that is being tried again. `result` is what a completed
+    workflow returned beside a row that no run has claimed. `is_elsewhere`: another Temporal
     than the one that answers took it. `progress` counts only where a run has claimed it.
     """
 
@@ -41,6 +46,7 @@ class Observation:
     failure: str = ""
     is_elsewhere: bool = False
     task_failure: TaskFailure | None = None
+    result: str = ""
     progress: Progress = BEGINNING
 
     @property
@@ -59,11 +65,13 @@ async def look_up(execution: Execution, gateway: DescribingGateway) -> Observati
         return Observation(execution=execution)
     try:
         seen = await gateway.describe(execution.workflow)
-        failure, task_failure = "", None
+        failure, task_failure, result = "", None, ""
         if seen is not None and seen.pending_task is not None and seen.pending_task.attempt > 1:
             task_failure = await gateway.task_failure(execution.workflow)
         if seen is not None and seen.state in ENDED_BADLY:
             failure = await gateway.result_failure(execution.workflow)
+        if seen is not None and seen.state is RunState.COMPLETED and execution.phase is Phase.PENDING:
+            result = await gateway.result(execution.workflow)
     except StigmerError as error:  # no error proves anything
         return Observation(execution=execution, unknown=error.message)
-    return Observation(execution=execution, seen=seen, failure=failure, task_failure=task_failure)
+    return Observation(execution=execution, seen=seen, failure=failure, task_failure=task_failure, result=result)

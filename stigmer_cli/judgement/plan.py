@@ -6,8 +6,10 @@ PENDING      (Temporal refused it)  refused      leave; try again only on reques
 PENDING      no such workflow       orphan       resubmit, same id and epoch
 PENDING      (it is another one)    orphan       the same
 PENDING      closed, no outcome     orphan       resubmit, next epoch; after HANDED_BACK_MAX in a row mark attention
+PENDING      completed, performed   behind       mark attention: claim and outcome were lost; resubmit on request
 PENDING      open                   starting     leave; remove an earlier mark: Temporal has the workflow after all
 either       open, code unfit       cannot-replay  leave; on request start over, in the next epoch
+either       open, paused by hand   held         the same
 either       closed                 behind       take the outcome
 IN_PROGRESS  no such workflow       interrupted  resume: next epoch, the record kept; after RESUMES_MAX mark attention
 IN_PROGRESS  (a step in the air)    lost         mark attention; start over, which repeats that step, only on request
@@ -20,6 +22,7 @@ any          nothing to trust       unknown      refuse to judge
 
 Why a run that completed without an outcome is not resumed unasked: reports come first, so the store has lost what it
 had, as when an older copy of it is put back. Then its record of steps is old, too, and proves nothing about effects.
+In such a copy the row may even be PENDING: what its workflow returned tells that a run had claimed it.
 """
 
 from collections.abc import Sequence
@@ -37,6 +40,7 @@ from stigmer_cli.domain.waiting import Waiting
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import TaskFailure
+from stigmer_cli.temporal.workflow_input import PERFORMED
 from stigmer_cli.time_format import span
 
 
@@ -125,7 +129,7 @@ def _plan_submitted(observation: Observation, *, now: datetime, rules: Rules) ->
         return _plan_missing(observation, rules)
     if observation.seen.state in (RunState.OPEN, RunState.CONTINUED):
         return _plan_open(observation, rules)
-    return _plan_closed(execution, observation.seen.state, observation.failure, rules)
+    return _plan_closed(observation, observation.seen.state, rules)
 
 
 def _is_failing(observation: Observation) -> bool:
@@ -239,8 +243,11 @@ def unfit_cause(attempt: int, failure: TaskFailure) -> str:
 
 def _plan_open(observation: Observation, rules: Rules) -> Move:
     execution, seen, failure = observation.execution, observation.seen, observation.task_failure
+    if seen is not None and seen.pause is not None:
+        return _plan_standstill(execution, Finding.HELD, seen.pause.cause, rules)
     if seen is not None and seen.pending_task is not None and failure is not None:
-        return _plan_unfit(execution, unfit_cause(seen.pending_task.attempt, failure), rules)
+        cause = unfit_cause(seen.pending_task.attempt, failure)
+        return _plan_standstill(execution, Finding.CANNOT_REPLAY, cause, rules)
     is_pending = execution.phase is Phase.PENDING
     finding = Finding.STARTING if is_pending else Finding.RUNNING
     cause = "its workflow is open, no run has claimed it yet" if is_pending else "its workflow is open"
@@ -248,8 +255,11 @@ def _plan_open(observation: Observation, rules: Rules) -> Move:
     return Move(execution=execution, finding=finding, action=action, cause=cause)
 
 
-def _plan_unfit(execution: Execution, cause: str, rules: Rules) -> Move:
-    """A runner with fitting code may come back, so that nothing is done unasked; what is to end is left to end."""
+def _plan_standstill(execution: Execution, finding: Finding, cause: str, rules: Rules) -> Move:
+    """A runner with fitting code may come back, or who paused it: nothing is done unasked.
+
+    What is to end is left to end.
+    """
     is_pending = execution.phase is Phase.PENDING
     action = Action.NONE
     if execution.cancel_requested_at is None:
@@ -258,10 +268,13 @@ def _plan_unfit(execution: Execution, cause: str, rules: Rules) -> Move:
         elif not is_pending and rules.include_in_progress:
             action = Action.START_OVER
     failures = int(is_pending)  # one at least: the workflow id is taken
-    return Move(execution=execution, finding=Finding.CANNOT_REPLAY, action=action, cause=cause, failures=failures)
+    return Move(execution=execution, finding=finding, action=action, cause=cause, failures=failures)
 
 
-def _plan_closed(execution: Execution, state: RunState, failure: str, rules: Rules) -> Move:
+def _plan_closed(observation: Observation, state: RunState, rules: Rules) -> Move:
+    execution, failure = observation.execution, observation.failure
+    if observation.result == PERFORMED:
+        return _plan_without_outcome(execution, rules)
     if execution.phase is Phase.PENDING and state in OUTCOMELESS:
         return _plan_handed_back(execution, failure, rules)
     if state not in ENDINGS:
@@ -295,12 +308,17 @@ def _plan_behind(execution: Execution, state: RunState, failure: str) -> Move:
 
 
 def _plan_without_outcome(execution: Execution, rules: Rules) -> Move:
-    """Its run claimed it and completed, and the store has no outcome: an older copy of it was put back, perhaps."""
+    """Its run claimed it and completed, and the store has no outcome: an older copy of it was put back, perhaps.
+
+    Where not even the claim is left, its workflow id is taken, and the next epoch has another one.
+    """
     cause = "the run completed in Temporal, and its outcome never reached the store"
     if execution.cancel_requested_at is not None:
         return _plan_wanted_end(execution, Finding.BEHIND, f"{cause}; its cancellation was asked for")
     if rules.include_in_progress:
-        return Move(execution=execution, finding=Finding.BEHIND, action=Action.START_OVER, cause=cause)
+        is_pending = execution.phase is Phase.PENDING
+        action = Action.RESUBMIT if is_pending else Action.START_OVER
+        return Move(execution=execution, finding=Finding.BEHIND, action=action, cause=cause, failures=int(is_pending))
     return _mark(execution, Finding.BEHIND, AttentionCode.RESULT_UNKNOWN, cause)
 
 

@@ -10,6 +10,7 @@ PENDING      (never submitted)                                                  
 PENDING      (submitted, and Temporal is away)                                  waiting for a runner
 IN_PROGRESS  (its model is busy, and asked again later)                         waiting for its model
 either       workflow task failed, and is tried again                           cannot-replay
+either       somebody paused the workflow, or its activity, in Temporal         held
 either       workflow task or activity in its third attempt or a later one      keeps-failing
 either       a report of a runner goes unanswered for `REPORT_MAX_S`            keeps-failing: its server is away
 either       something that no runner has taken, and none polls                 waiting for a runner
@@ -55,7 +56,7 @@ REPORTS = frozenset({"claim", "conclude"})
 REPORTS_UNCLAIMED = REPORTS | {"perform"}
 """Those of an execution that no run has claimed: performing begins with the claim."""
 
-WORTH_TELLING = frozenset({Finding.LOST, Finding.REFUSED, Finding.UNKNOWN, Finding.CANNOT_REPLAY})
+WORTH_TELLING = frozenset({Finding.LOST, Finding.REFUSED, Finding.UNKNOWN, Finding.CANNOT_REPLAY, Finding.HELD})
 """Findings that a reader must see although nothing was done about them."""
 
 FINDINGS: Mapping[Finding, StuckClass] = {
@@ -66,6 +67,7 @@ FINDINGS: Mapping[Finding, StuckClass] = {
     Finding.LOST: StuckClass.LOST,
     Finding.UNKNOWN: StuckClass.UNKNOWN,
     Finding.CANNOT_REPLAY: StuckClass.CANNOT_REPLAY,
+    Finding.HELD: StuckClass.HELD,
 }
 MARKS: Mapping[AttentionCode, StuckClass] = {
     AttentionCode.LOST: StuckClass.LOST,
@@ -83,6 +85,8 @@ FAILURES: Mapping[str, str] = {
     "WorkerShutdown": "its runner was stopped",
     "report-refused": "the server refused what the runner reported",
     "report-conflict": "the server has something else than the runner reported",
+    "report-failed": "the server failed at what the runner reported; see `stigmer logs server`",
+    "overtaken": "somebody reset it in Temporal, and an attempt with a higher number has begun before",
     "unexpected": "the runner failed unexpectedly; see `stigmer logs runner`",
 }
 """Kinds of failure as clauses; any other kind is shown as it is. Messages are never shown: they could hold contents."""
@@ -242,6 +246,8 @@ def _find_drift_start(observation: Observation) -> datetime:
         return execution.attention.since
     if seen is None or observation.is_another_run:
         return last_move_at(execution)
+    if seen.pause is not None:
+        return seen.pause.since
     if seen.pending_task is not None:
         return seen.pending_task.since
     return seen.closed_at or last_move_at(execution)

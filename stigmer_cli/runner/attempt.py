@@ -22,7 +22,7 @@ from stigmer_cli.runner.agent.load import load_loop
 from stigmer_cli.runner.attempt_end import ERROR_CHARS_MAX, End, fail, report_end
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.contract import BEGUN_MAX, DELIVERIES_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
-from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
+from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine, Overtaken
 from stigmer_cli.runner.journal import Journal, StepParked, record_only_turn
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.model_retry import GiveUp, ModelRetry, TryAgain, Unanswered
@@ -36,6 +36,9 @@ from stigmer_cli.tool_server.connection import ServerSettings
 
 ROLE = "assistant"
 MESSAGE_INDEX = 0
+
+OVERTAKEN_S = 0.1
+"""How soon the next attempt begins after one whose number is too low."""
 
 NOT_MINE = ClaimingAttemptResponse(answer=ClaimAnswer.NOT_MINE, work=None)
 
@@ -98,7 +101,7 @@ class AttemptRunner:
     async def begin(self, attempt: Attempt) -> Beginning:
         """Have the server note that `attempt` begins, and claim the execution with that if the attempt `claims`.
 
-        Raises NotMine or WrongServer where the server knows no such execution.
+        Raises NotMine or WrongServer where the server knows no such execution, and Overtaken.
         """
         beginning = await (self._claim_and_begin(attempt) if attempt.claims else self._begin_claimed(attempt))
         log, work = _log_of(attempt), beginning.work
@@ -125,6 +128,8 @@ class AttemptRunner:
         found = await self._reporter.ask(claim, otherwise=NOT_MINE)
         if found.answer is ClaimAnswer.NOT_MINE:
             raise_not_mine(attempt)
+        if found.is_overtaken:
+            raise Overtaken(f"a later attempt of {attempt.execution} has begun", delay_s=OVERTAKEN_S)
         return Beginning(is_holder=found.answer is ClaimAnswer.WON, work=found.work)
 
     async def _begin_claimed(self, attempt: Attempt) -> Beginning:

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from stigmer_cli.temporal import workflow_input
+
 CLAIM = "claim"
 PERFORM = "perform"
 CONCLUDE = "conclude"
@@ -38,7 +40,7 @@ KIND = "kind"
 class Ending(StrEnum):
     """How a run ended, as its workflow's result."""
 
-    PERFORMED = "performed"
+    PERFORMED = workflow_input.PERFORMED
     SUPERSEDED = "superseded"
 
 
@@ -53,6 +55,8 @@ class FailureKind(StrEnum):
     MODEL_INTERRUPTED = "model-interrupted"
     REPORT_REFUSED = "report-refused"
     REPORT_CONFLICT = "report-conflict"
+    REPORT_FAILED = "report-failed"
+    OVERTAKEN = "overtaken"
     NOT_MINE = "not-mine"
     MALFORMED = "malformed"
     UNEXPECTED = "unexpected"
@@ -72,6 +76,8 @@ SENTENCES: dict[FailureKind, str] = {
     FailureKind.MODEL_INTERRUPTED: f"the model's answer broke off in each of {PERFORM_ATTEMPTS_MAX} attempts",
     FailureKind.REPORT_REFUSED: "the server refused what the runner reported; see `stigmer logs runner server`",
     FailureKind.REPORT_CONFLICT: "the server has something else than the runner reported; see `stigmer logs server`",
+    FailureKind.REPORT_FAILED: "the server failed at what the runner reported; see `stigmer logs server`",
+    FailureKind.OVERTAKEN: "its attempts were counted from the first again, and none came after those that had begun",
     FailureKind.NOT_MINE: "the store of the runner that took it up knows no such execution under this workflow",
     FailureKind.MALFORMED: "the workflow was not started by Stigmer: what it was given names no execution",
     FailureKind.UNEXPECTED: "the runner failed unexpectedly; see `stigmer logs runner`",

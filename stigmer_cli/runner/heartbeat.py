@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import Conflict, StigmerError
 from stigmer_cli.runner.contract import SENTENCES, FailureKind
-from stigmer_cli.runner.reports import ReportRefused, WrongServer
+from stigmer_cli.runner.reports import ReportFailed, ReportRefused, WrongServer
 
 HEARTBEAT_S = 0.5
 FAILED = "the activity failed; why stands in the runner's log"
@@ -33,14 +33,28 @@ class NotMine(StigmerError):
     code = "not-mine"
 
 
-class ModelPostponed(StigmerError):
-    """The model is busy; the next attempt is to begin in `delay_s` seconds."""
-
-    code = "model-busy"
+class Postponed(StigmerError):
+    """The next attempt is to begin in `delay_s` seconds."""
 
     def __init__(self, message: str, *, delay_s: float) -> None:
         super().__init__(message)
         self.delay_s = delay_s
+
+
+class ModelPostponed(Postponed):
+    """The model is busy."""
+
+    code = "model-busy"
+
+
+class Overtaken(Postponed):
+    """A later attempt of this run has begun. Either it is at work, or somebody reset the activity in Temporal.
+
+    Then Temporal counts from 1 again, and only an attempt with a higher number may begin. If this attempt completed
+    instead, it would end the run without an outcome.
+    """
+
+    code = "overtaken"
 
 
 KIND_OF: dict[type[Exception], FailureKind] = {
@@ -48,8 +62,10 @@ KIND_OF: dict[type[Exception], FailureKind] = {
     WrongServer: FailureKind.RUNNER_STOPPED,
     NotMine: FailureKind.NOT_MINE,
     ModelPostponed: FailureKind.MODEL_BUSY,
+    Overtaken: FailureKind.OVERTAKEN,
     ReportRefused: FailureKind.REPORT_REFUSED,
     Conflict: FailureKind.REPORT_CONFLICT,
+    ReportFailed: FailureKind.REPORT_FAILED,
 }
 FINAL = frozenset({FailureKind.REPORT_REFUSED, FailureKind.NOT_MINE, FailureKind.MALFORMED})
 """Kinds that another attempt would end with again."""
@@ -119,9 +135,10 @@ def _contain(errors: Sequence[Exception]) -> ApplicationError:
             log.error("activity_failed", kind=kind, exc_info=error)
         else:
             log.warning("activity_failed", kind=kind, cause=str(error))
-    delays = [timedelta(seconds=error.delay_s) for error in errors if isinstance(error, ModelPostponed)]
-    if delays:  # the server has been told when the next attempt begins
-        return ApplicationError(FAILED, type=FailureKind.MODEL_BUSY, next_retry_delay=delays[0])
+    for error in errors:
+        if isinstance(error, Postponed):  # of a busy model the server has been told when the next attempt begins
+            delay = timedelta(seconds=error.delay_s)
+            return ApplicationError(FAILED, type=KIND_OF[type(error)], next_retry_delay=delay)
     kind = FailureKind.RUNNER_STOPPED if FailureKind.RUNNER_STOPPED in kinds else kinds[0]
     return ApplicationError(SENTENCES[kind] if kind in TOLD else FAILED, type=kind, non_retryable=kind in FINAL)
 

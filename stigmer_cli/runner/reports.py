@@ -31,9 +31,12 @@ from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import Conflict, NotFound, RequestError, StigmerError
+from stigmer_cli.errors import Conflict, NotFound, OperationFailed, RequestError, StigmerError
 
 ASK_BACKOFF = Backoff(initial_s=0.1, factor=1.6, cap_s=1.0)
+
+FAILING_MAX_S = 30.0
+"""For how long the server may answer one report with an error that says nothing of when it will be taken."""
 
 R = TypeVar("R")
 
@@ -158,6 +161,12 @@ class ReportRefused(StigmerError):
     code = "report-refused"
 
 
+class ReportFailed(StigmerError):
+    """The server is there, and fails at a report again and again: the next attempt is counted, and seen by a person."""
+
+    code = "report-failed"
+
+
 class WrongServer(StigmerError):
     """The server knows no execution that it gave out before: it is of another store now."""
 
@@ -177,10 +186,10 @@ class Reporter:
     async def ask(self, call: Callable[[Reports], Awaitable[R]], *, otherwise: R) -> R:
         """What the server answers, however long it is away; `otherwise` where it knows no such execution.
 
-        Has no deadline of its own: the activity around it has. Raises ReportRefused where asking again cannot help, and
-        Conflict where only another attempt can.
+        Has no deadline of its own: the activity around it has. Raises ReportRefused where asking again cannot help,
+        Conflict where only another attempt can, and ReportFailed where the server has failed at it for `FAILING_MAX_S`.
         """
-        attempt = 0
+        attempt, failing_since_s = 0, None
         while True:
             try:
                 answer = await call(self.reports)
@@ -193,6 +202,10 @@ class Reporter:
             except StigmerError as error:
                 # Away, busy, its disk full, our token stale, or somebody else on its port: all of it passes.
                 attempt += 1
+                now_s = self._clock.monotonic()
+                failing_since_s = (failing_since_s or now_s) if isinstance(error, OperationFailed) else None
+                if failing_since_s is not None and now_s - failing_since_s > FAILING_MAX_S:
+                    raise ReportFailed(error.message) from error
                 self._is_away(error)
                 await self._clock.sleep(ASK_BACKOFF.delay_s(attempt, self._clock_and_rng.rng))
                 continue

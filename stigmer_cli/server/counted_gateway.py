@@ -40,6 +40,10 @@ class CountedGateway:
         """Why a closed workflow failed, as a sentence."""
         return await self._count("result", self._gateway.result_failure(workflow))
 
+    async def result(self, workflow: WorkflowName) -> str:
+        """The text that a completed workflow returned; empty for any other."""
+        return await self._count("result", self._gateway.result(workflow))
+
     async def cancel(self, workflow: WorkflowName) -> bool:
         """Ask the workflow to end; False where there is none open."""
         return await self._count("cancel", self._gateway.cancel(workflow))

@@ -1,4 +1,6 @@
-"""Why a closed workflow ended, as a sentence, from the last event of its history."""
+"""Why a closed workflow ended, as a sentence, or what it returned, from the last event of its history."""
+
+import json
 
 from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.api.failure.v1 import Failure
@@ -36,6 +38,16 @@ def close_reason(event: HistoryEvent) -> str:
             return CONTINUED
         case _:
             return ""
+
+
+def returned_text(event: HistoryEvent) -> str:
+    """The text that a completed workflow returned; empty where it returned something else, or did not complete."""
+    payloads = event.workflow_execution_completed_event_attributes.result.payloads
+    try:
+        found = json.loads(payloads[0].data) if payloads else ""
+    except ValueError:
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def _root_of(failure: Failure) -> str:

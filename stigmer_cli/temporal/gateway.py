@@ -23,6 +23,7 @@ from temporalio.api.enums.v1 import (
     WorkflowIdReusePolicy,
 )
 from temporalio.api.errordetails.v1 import WorkflowExecutionAlreadyStartedFailure
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
@@ -41,7 +42,7 @@ from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import RunId, StoreId, WorkflowId, WorkflowName, task_queue_of
 from stigmer_cli.temporal.budget import RetryBudget
-from stigmer_cli.temporal.close_reason import close_reason
+from stigmer_cli.temporal.close_reason import close_reason, returned_text
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.errors import (
     Misconfigured,
@@ -54,6 +55,8 @@ from stigmer_cli.temporal.pending import (
     PendingActivity,
     PendingTask,
     TaskFailure,
+    TemporalPause,
+    pause_of,
     pending_activities_of,
     pending_task_of,
     task_failure_of,
@@ -115,6 +118,7 @@ class Observed:
     closed_at: datetime | None
     pending_task: PendingTask | None = None
     pending_activities: Sequence[PendingActivity] = ()
+    pause: TemporalPause | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,7 @@ class Gateway:
             closed_at=_moment(info.close_time) if info.HasField("close_time") else None,
             pending_task=pending_task_of(answer),
             pending_activities=pending_activities_of(answer),
+            pause=pause_of(answer),
         )
 
     async def result_failure(self, workflow: WorkflowName) -> str:
@@ -184,11 +189,20 @@ class Gateway:
 
         Raises WorkflowMissing too.
         """
+        event = await self._close_event(workflow)
+        return "" if event is None else close_reason(event)
+
+    async def result(self, workflow: WorkflowName) -> str:
+        """The text that a completed workflow returned; empty for any other. Raises WorkflowMissing too."""
+        event = await self._close_event(workflow)
+        return "" if event is None else returned_text(event)
+
+    async def _close_event(self, workflow: WorkflowName) -> HistoryEvent | None:
         observed = await self.describe(workflow)
         if observed is None:
             raise WorkflowMissing(f"Temporal has no workflow {workflow.id}")
         if observed.state is RunState.OPEN:
-            return ""  # asked for the last event of an open workflow, Temporal would wait for it
+            return None  # asked for the last event of an open workflow, Temporal would wait for it
         request = GetWorkflowExecutionHistoryRequest(
             namespace=self._target.namespace,
             execution=_execution(workflow.id),
@@ -198,7 +212,7 @@ class Gateway:
             lambda client: client.workflow_service.get_workflow_execution_history(request, retry=False)
         )
         events = answer.history.events
-        return close_reason(events[-1]) if events else ""
+        return events[-1] if events else None
 
     async def cancel(self, workflow: WorkflowName) -> bool:
         """Ask the workflow to end; False where there is none open."""

@@ -16,6 +16,8 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 
+from stigmer_cli.clock import iso
+
 WORDS_MAX = 300
 
 _TAKEN = frozenset(
@@ -70,6 +72,25 @@ class PendingActivity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemporalPause:
+    """Somebody paused the workflow in Temporal, or the activity `what` of it; `since` is by Temporal's clock."""
+
+    what: str
+    who: str
+    reason: str
+    since: datetime
+
+    @property
+    def cause(self) -> str:
+        """Why nothing happens, as a clause."""
+        why = f": {self.reason}" if self.reason else ""
+        return (
+            f"{self.who or 'somebody'} paused {self.what} in Temporal at {iso(self.since)}{why};"
+            " it goes on once it is unpaused there"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskFailure:
     """How a workflow task failed: by which worker, in whose words, and whether the code does not fit the run."""
 
@@ -93,6 +114,35 @@ def pending_task_of(described: DescribeWorkflowExecutionResponse) -> PendingTask
 def pending_activities_of(described: DescribeWorkflowExecutionResponse) -> Sequence[PendingActivity]:
     """The activities that have not ended, in Temporal's order."""
     return tuple(_activity(found) for found in described.pending_activities)
+
+
+def pause_of(described: DescribeWorkflowExecutionResponse) -> TemporalPause | None:
+    """Who keeps the workflow, or the first of its activities that is not at work, from going on; None: nobody."""
+    if described.workflow_extended_info.HasField("pause_info"):
+        paused = described.workflow_extended_info.pause_info
+        return TemporalPause(
+            what="its workflow",
+            who=paused.identity[:WORDS_MAX],
+            reason=paused.reason[:WORDS_MAX],
+            since=_moment(paused.paused_time),
+        )
+    return next((_pause_of_activity(one) for one in described.pending_activities if _is_held(one)), None)
+
+
+def _is_held(found: PendingActivityInfo) -> bool:
+    """Whether it is paused; one that is at work goes on until it ends, or notices."""
+    return found.paused and found.state not in _TAKEN | {PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED}
+
+
+def _pause_of_activity(found: PendingActivityInfo) -> TemporalPause:
+    info = found.pause_info
+    by = info.rule if info.WhichOneof("paused_by") == "rule" else info.manual
+    return TemporalPause(
+        what=f"its {found.activity_type.name}",
+        who=by.identity[:WORDS_MAX],
+        reason=by.reason[:WORDS_MAX],
+        since=_moment(info.pause_time),
+    )
 
 
 def task_failure_of(events: Iterable[HistoryEvent]) -> TaskFailure | None:

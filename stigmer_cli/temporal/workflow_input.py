@@ -1,4 +1,4 @@
-"""What a workflow is started with, and what both ends of the task queue agree on: ids and numbers, nothing else."""
+"""What a workflow is started with and returns, on which both ends of the task queue agree: ids, numbers, and words."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,9 @@ from stigmer_cli.domain.identity import WorkflowName, is_id
 EXECUTION_ID = "executionId"
 EPOCH = "epoch"
 STORE_ID = "storeId"
+
+PERFORMED = "performed"
+"""What a workflow returns whose run held the execution and is done with it: its report is with the server by then."""
 
 WorkflowInput = dict[str, str | int]
 

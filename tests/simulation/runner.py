@@ -10,11 +10,11 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.errors import Conflict
 from stigmer_cli.runner.activities import Activities, StopSignal
 from stigmer_cli.runner.attempt_identity import Attempt
-from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
+from stigmer_cli.runner.heartbeat import NotMine, Postponed
 from stigmer_cli.runner.journal import Journal
 from stigmer_cli.runner.model.seam import ModelBusy
 from stigmer_cli.runner.model_retry import ModelRetry
-from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
+from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportFailed, ReportRefused, WrongServer
 from stigmer_cli.store.store import Store
 from tests.simulation.reports import RunnerLink, SimReports
 from tests.simulation.steps import StepLedger, StepModel
@@ -152,9 +152,9 @@ class SimRunner:
                     await self._activities._conclude(attempt, *task.run.last_word)
         except NotMine:
             self._temporal.failed_for_good(task)
-        except ModelPostponed as error:
+        except Postponed as error:
             self._temporal.failed(task, delay_s=error.delay_s)
-        except (Conflict, ReportRefused, WrongServer):
+        except (Conflict, ReportFailed, ReportRefused, WrongServer):
             self._temporal.failed(task)
         else:
             self._temporal.complete(task)

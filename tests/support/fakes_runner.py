@@ -254,7 +254,9 @@ class InMemoryReports:
         if answer is not ClaimAnswer.WON:
             return ClaimingAttemptResponse(answer=answer, work=None)
         work = self.begin_now(execution, epoch=epoch, run=run, attempt=attempt, runner=runner)
-        return ClaimingAttemptResponse(answer=answer, work=work)
+        row = self._row(execution)
+        is_overtaken = work is None and self._holds(row, epoch, run) and attempt < row.attempt
+        return ClaimingAttemptResponse(answer=answer, work=work, is_overtaken=is_overtaken)
 
     def begin_now(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         with self._lock:

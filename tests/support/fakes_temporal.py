@@ -20,7 +20,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.temporal.dial import KNOCK_EVERY_S
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable, WorkflowMissing
 from stigmer_cli.temporal.gateway import Observed, Poller, RunState, Started
-from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
+from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure, TemporalPause
 from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import Target
 
@@ -165,9 +165,11 @@ class Run:
     state: RunState = RunState.OPEN
     closed_at: datetime | None = None
     failure: str = ""
+    result: str = ""
     is_cancel_requested: bool = False
     pending_task: PendingTask | None = None
     pending_activities: tuple[PendingActivity, ...] = ()
+    pause: TemporalPause | None = None
     task_failure: TaskFailure | None = None
 
 
@@ -209,6 +211,7 @@ class InMemoryGateway:
             closed_at=run.closed_at,
             pending_task=run.pending_task,
             pending_activities=run.pending_activities,
+            pause=run.pause,
         )
 
     async def result_failure(self, workflow: WorkflowName) -> str:
@@ -217,6 +220,13 @@ class InMemoryGateway:
         if run is None:
             raise WorkflowMissing("Temporal has no such workflow")
         return run.failure
+
+    async def result(self, workflow: WorkflowName) -> str:
+        self._feel()
+        run = self.runs.get(workflow.id)
+        if run is None:
+            raise WorkflowMissing("Temporal has no such workflow")
+        return run.result
 
     async def cancel(self, workflow: WorkflowName) -> bool:
         self._feel()

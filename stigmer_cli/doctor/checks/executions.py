@@ -76,7 +76,7 @@ async def attention(facts: Facts) -> Found:
     Temporal refused them for good, how they ended or what a step did cannot be found out, or they were interrupted
     again and again. Look at the reason with `stigmer executions get ID`; `stigmer executions reconcile ID` tries again.
     Or they are paused, because retries are used up, a limit is reached, or a tool server cannot be used: repair that,
-    and `stigmer executions resume ID` goes on.
+    and `stigmer executions resume ID` goes on. Or somebody paused their workflow in Temporal.
     """
     return await _judge_stuck(
         facts,
@@ -87,6 +87,7 @@ async def attention(facts: Facts) -> Found:
         StuckClass.EFFECT_UNKNOWN,
         StuckClass.JOURNAL_MISMATCH,
         StuckClass.PAUSED,
+        StuckClass.HELD,
         well="none needs attention",
         asks_temporal=False,
     )

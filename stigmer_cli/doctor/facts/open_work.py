@@ -36,7 +36,9 @@ from stigmer_cli.temporal.target import Target
 LOOKED_UP_MAX = 20
 NOT_LOOKED_UP = "it could not be looked up in a moment"
 KINDS = {"AgentExecution": Kind.AGENT, "WorkflowExecution": Kind.WORKFLOW}
-DRIFTS = frozenset({Finding.ORPHAN, Finding.BEHIND, Finding.INTERRUPTED, Finding.LOST, Finding.CANNOT_REPLAY})
+DRIFTS = frozenset(
+    {Finding.ORPHAN, Finding.BEHIND, Finding.INTERRUPTED, Finding.LOST, Finding.CANNOT_REPLAY, Finding.HELD}
+)
 """Findings that hold whether the server or this process looked."""
 
 

@@ -17,7 +17,7 @@ from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.store import Store
 
-LEFT_BEHIND = frozenset({Finding.CANNOT_REPLAY, Finding.PARKED})
+LEFT_BEHIND = frozenset({Finding.CANNOT_REPLAY, Finding.HELD, Finding.PARKED})
 """Findings of executions whose workflow may be open when they begin again."""
 
 AHEAD_MAX = 500

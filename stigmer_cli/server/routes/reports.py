@@ -88,7 +88,8 @@ async def claim_and_begin(
     )
     _note_lost(execution_id, body, claimed.answer, called)
     if claimed.before is None:
-        return ClaimingAttemptResponse(answer=claimed.answer, work=None)
+        is_overtaken = claimed.answer is ClaimAnswer.WON and claimed.report is ReportResult.STALE
+        return ClaimingAttemptResponse(answer=claimed.answer, work=None, is_overtaken=is_overtaken)
     if body.attempt == 1:
         called.admission.record_claim(_waited_s(claimed.before.execution, called))
     return ClaimingAttemptResponse(answer=claimed.answer, work=await _work(claimed.before, body.attempt, called))

@@ -14,13 +14,18 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.progress import Progress
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import PARKED, RESUMES_MAX, Rules, plan, resume_delay_s
+from stigmer_cli.runner.contract import Ending
 from stigmer_cli.temporal.gateway import Observed, RunState
+from stigmer_cli.temporal.pending import TemporalPause
 from tests.support.execution_rows import row
 from tests.support.fakes import START
 from tests.support.moves import may_move
 from tests.support.records import SENDING
 
 WORKFLOW = "stigmer/str-01kqrxnp6m8w8t6e3d2m5k7j9z/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
+
+
+PAUSE = TemporalPause(what="its perform", who="me@here", reason="a look", since=START)
 
 
 def _seen(state: RunState) -> Observed:
@@ -70,6 +75,35 @@ def test_the_table_of_findings(phase: str, state: str | None, line: str) -> None
         execution=row(Phase(phase), submitted_s_ago=60), seen=_seen(RunState[state]) if state else None, failure="boom"
     )
     assert _line(observation) == f"{phase} {line}"
+
+
+PERFORMED_UNTOLD = Observation(
+    execution=row(submitted_s_ago=60), seen=_seen(RunState.COMPLETED), result=Ending.PERFORMED
+)
+
+
+def test_what_a_run_performed_is_never_begun_again_unasked_though_the_store_has_not_even_its_claim() -> None:
+    told = "the run completed in Temporal, and its outcome never reached the store"
+    assert _line(PERFORMED_UNTOLD) == f"PENDING behind: mark ({told})"
+    assert _line(PERFORMED_UNTOLD, Rules(retry_refused=True)) == f"PENDING behind: mark ({told})"
+    [move] = plan([PERFORMED_UNTOLD], now=START, rules=Rules(include_in_progress=True))
+    assert (move.action, move.failures) == (Action.RESUBMIT, 1), "its workflow id is taken"
+    handed_back = replace(PERFORMED_UNTOLD, result=Ending.SUPERSEDED)
+    assert _line(handed_back).startswith("PENDING orphan: resubmit")
+
+
+def test_what_somebody_paused_in_temporal_is_left_alone_until_a_person_says_so() -> None:
+    for phase, asked, action in (
+        (Phase.PENDING, Rules(retry_refused=True), Action.RESUBMIT),
+        (Phase.IN_PROGRESS, Rules(include_in_progress=True), Action.START_OVER),
+    ):
+        held = Observation(execution=row(phase, submitted_s_ago=60), seen=replace(_seen(RunState.OPEN), pause=PAUSE))
+        assert _line(held) == (
+            f"{phase} held: none (me@here paused its perform in Temporal at 2026-05-04T12:00:00.000Z: a look;"
+            " it goes on once it is unpaused there)"
+        )
+        [move] = plan([held], now=START, rules=asked)
+        assert move.action is action
 
 
 def test_a_claim_whose_run_was_forgotten_is_interrupted_although_another_run_stands_there() -> None:

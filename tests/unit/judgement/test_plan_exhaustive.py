@@ -15,7 +15,8 @@ from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import PARKED, RESUMES_MAX, Move, Rules, plan
 from stigmer_cli.judgement.stuck import StuckContext, judge
 from stigmer_cli.temporal.gateway import Observed, RunState
-from stigmer_cli.temporal.pending import PendingTask, TaskFailure
+from stigmer_cli.temporal.pending import PendingTask, TaskFailure, TemporalPause
+from stigmer_cli.temporal.workflow_input import PERFORMED
 from tests.support.execution_rows import row
 from tests.support.fakes import START
 from tests.support.moves import may_move
@@ -29,6 +30,7 @@ EVERY_RULE = tuple(
 RESUBMITS = frozenset({Action.RESUBMIT, Action.START_OVER, Action.RESUME, Action.RETRY})
 AGAIN = PendingTask(attempt=3, since=START, is_taken=True)
 CHANGED = TaskFailure(words="Nondeterminism", runner="runner", is_nondeterminism=True)
+PAUSE = TemporalPause(what="its workflow", who="", reason="", since=START)
 GETS_NOWHERE = Progress(resumes=RESUMES_MAX)
 WITHOUT_OUTCOME = {
     Phase.PENDING: {RunState.COMPLETED, RunState.FAILED},
@@ -83,6 +85,9 @@ def _sightings() -> Iterator[Observation]:
             yield Observation(
                 execution=execution, seen=replace(seen, pending_task=AGAIN), unknown=unknown, task_failure=CHANGED
             )
+            yield Observation(execution=execution, seen=replace(seen, pause=PAUSE), unknown=unknown)
+        if seen is not None and seen.state is RunState.COMPLETED and execution.phase is Phase.PENDING:
+            yield replace(found, result=PERFORMED)
 
 
 def _moves() -> Iterator[tuple[Observation, Rules, Move]]:
@@ -148,7 +153,8 @@ def _submits_again_only_what_is_safe(observation: Observation, rules: Rules, mov
     assert not observation.unknown, move
     is_gone = observation.seen is None or execution.claimed_run not in {None, observation.seen.run_id}
     has_no_outcome = observation.seen is not None and observation.seen.state in WITHOUT_OUTCOME[execution.phase]
-    is_unfit = observation.task_failure is not None and not is_gone
+    is_held = observation.seen is not None and observation.seen.pause is not None
+    is_unfit = (observation.task_failure is not None or is_held) and not is_gone
     is_parked = execution.attention is not None and execution.attention.code in PARKED
     assert is_gone or has_no_outcome or is_unfit or is_parked, move
     if is_unfit and not is_parked:
@@ -157,9 +163,10 @@ def _submits_again_only_what_is_safe(observation: Observation, rules: Rules, mov
     assert (move.failures > 0) == (not is_gone and move.action is Action.RESUBMIT), "a workflow id is used once"
     submitted_at = execution.dispatch.submitted_at
     assert submitted_at is not None, move
-    assert is_unfit or START - submitted_at >= timedelta(seconds=rules.grace_s), move
+    assert (is_unfit and not is_held) or START - submitted_at >= timedelta(seconds=rules.grace_s), move
     if move.action is Action.RESUBMIT:
         assert execution.phase is Phase.PENDING, move
+        assert rules.include_in_progress or is_gone or observation.result != PERFORMED, "it may have had effects"
         assert execution.cancel_requested_at is None, move
         return
     assert execution.phase is Phase.IN_PROGRESS, move

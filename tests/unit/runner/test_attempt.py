@@ -16,6 +16,7 @@ from stigmer_cli.errors import (
     Conflict,
     MachineError,
     NotFound,
+    OperationFailed,
     Refused,
     RequestError,
     ServerUnavailable,
@@ -27,7 +28,7 @@ from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.heartbeat import ModelPostponed
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.model_retry import ModelRetry
-from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
+from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportFailed, ReportRefused, WrongServer
 from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.settings import OnExhausted
 from tests.support.fakes_runner import InMemoryReports, Row
@@ -320,6 +321,14 @@ def test_what_passes_is_waited_out(error: StigmerError) -> None:
 def test_what_the_server_will_never_take_is_not_asked_again() -> None:
     with pytest.raises(ReportRefused):
         perform(Script(["a"]), reports=Moody(RequestError("too long")))
+
+
+def test_what_the_server_fails_at_for_ever_is_left_to_another_attempt_which_a_person_can_see() -> None:
+    assert perform(Script(["a"]), reports=Moody(*[OperationFailed("internal")] * 20)).phase is Phase.COMPLETED
+    with pytest.raises(ReportFailed):
+        perform(Script(["a"]), reports=Moody(*[OperationFailed("internal")] * 200))
+    other = [OperationFailed("internal"), ServerUnavailable("it is started again")]
+    assert perform(Script(["a"]), reports=Moody(*other * 50)).phase is Phase.COMPLETED
 
 
 def test_what_contradicts_the_server_is_left_to_another_attempt() -> None:

@@ -8,8 +8,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from stigmer_cli.errors import Conflict
-from stigmer_cli.runner.heartbeat import FAILED, ModelPostponed, run_with_heartbeat
-from stigmer_cli.runner.reports import ReportRefused
+from stigmer_cli.runner.heartbeat import FAILED, ModelPostponed, Overtaken, run_with_heartbeat
+from stigmer_cli.runner.reports import ReportFailed, ReportRefused
 from tests.support.fakes_temporal import LoopClock, in_virtual_time
 
 
@@ -61,6 +61,8 @@ def failing(error: Exception) -> Callable[[], Awaitable[str]]:
         (ModelPostponed("the secret word", delay_s=3.0), "model-busy", False),
         (ReportRefused("the secret word"), "report-refused", True),
         (Conflict("the secret word"), "report-conflict", False),
+        (ReportFailed("the secret word"), "report-failed", False),
+        (Overtaken("the secret word", delay_s=0.1), "overtaken", False),
     ],
 )
 def test_a_failure_carries_its_kind_and_nothing_that_somebody_said(error: Exception, kind: str, is_final: bool) -> None:  # noqa: FBT001 - a column of the table

@@ -38,6 +38,8 @@ CHECK_OF = {
     (StuckClass.BEHIND, PENDING): "STG406",
     (StuckClass.BEHIND, IN_PROGRESS): "STG406",
     (StuckClass.STARTING_LATE, PENDING): "STG407",
+    (StuckClass.HELD, PENDING): "STG405",
+    (StuckClass.HELD, IN_PROGRESS): "STG405",
     (StuckClass.CANNOT_REPLAY, PENDING): "STG408",
     (StuckClass.CANNOT_REPLAY, IN_PROGRESS): "STG408",
     (StuckClass.KEEPS_FAILING, PENDING): "STG409",

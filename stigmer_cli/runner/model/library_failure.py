@@ -143,6 +143,8 @@ def _of_connection(error: "ModelAPIError", asked: AskedModel) -> ModelFailed | M
     causes = list(_causes(error))
     if any(type(cause).__name__ in SILENCES for cause in causes):
         return silence_of(asked)
+    if isinstance(causes[-1], json.JSONDecodeError):
+        return ModelBusy(f"{asked.where} broke its answer off: a piece of it is no JSON ({clean_words(causes[-1])})")
     way = f" through the proxy {asked.proxy}" if asked.proxy else ""
     # A certificate that is not trusted now will not be in a minute either.
     kind = ModelFailed if isinstance(causes[-1], ssl.SSLCertVerificationError) else ModelBusy

@@ -1,5 +1,6 @@
 """What the errors of providers come to whose libraries are not among the tests'."""
 
+import json
 from typing import Any
 
 import pytest
@@ -40,6 +41,16 @@ def test_a_host_that_grpc_does_not_reach_is_said_in_its_own_words() -> None:
     found = translate_failure(error, ASKED)
     assert isinstance(found, ModelBusy)
     assert found.message == "the model xai:grok-4 at api.x.ai cannot be reached: failed to connect to all addresses"
+
+
+def test_a_piece_of_an_answer_that_is_no_json_is_not_said_to_be_a_host_that_cannot_be_reached() -> None:
+    error = ModelAPIError(model_name="m", message="x")
+    with pytest.raises(json.JSONDecodeError) as refused:
+        json.loads("{bad")
+    error.__cause__ = refused.value
+    found = translate_failure(error, ASKED)
+    assert isinstance(found, ModelBusy)
+    assert "broke its answer off: a piece of it is no JSON (Expecting property name" in found.message
 
 
 def test_a_region_that_is_missing_is_named_as_it_is_set() -> None:

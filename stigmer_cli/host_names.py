@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError
 
@@ -58,3 +59,15 @@ def parse_hosts(text: str) -> str:
             raise ConfigError(f"{one.strip()!r}: name each host, a wildcard admits anyone who gets a name under it")
         host_and_port(one.strip())
     return ",".join(one.strip() for one in text.split(","))
+
+
+def find_url_problem(url: str) -> str:
+    """Why `url` is no http:// or https:// URL of a host, as a sentence; empty if it is one."""
+    if not url.startswith(("http://", "https://")):
+        return f"{url!r} is not an http:// or https:// URL"
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        return f"{url!r} is no URL: {error}"
+    return "" if has_host else f"{url!r} names no host, or port 0"

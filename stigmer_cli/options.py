@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.host_names import parse_hosts, parse_port
+from stigmer_cli.host_names import find_url_problem, parse_hosts, parse_port
 from stigmer_cli.paths import absolute_path
 from stigmer_cli.time_format import parse_span, span
 
@@ -55,8 +55,8 @@ def _address(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise ConfigError(f"{text!r} is not an http:// or https:// URL")
+    if problem := find_url_problem(text):
+        raise ConfigError(problem)
     return text.rstrip("/")
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from stigmer_cli.host_names import find_url_problem
+
 SCHEMES = ("http", "https")
 PORTS = {"http": 80, "https": 443}
 
@@ -25,12 +27,15 @@ class Proxy:
     @property
     def is_http(self) -> bool:
         """Whether it speaks HTTP, as all do that can be used here (SOCKS cannot)."""
-        return urlsplit(self.url).scheme in SCHEMES
+        return not find_url_problem(self.url)
 
     @property
     def where(self) -> str:
         """The proxy in words, without user and password."""
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+        except ValueError as error:
+            return f"what is no URL ({error}; {self.variable})"
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]} ({self.variable})"
 
 

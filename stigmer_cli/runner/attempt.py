@@ -21,7 +21,14 @@ from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.load import load_loop
 from stigmer_cli.runner.attempt_end import ERROR_CHARS_MAX, End, fail, report_end
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
-from stigmer_cli.runner.contract import BEGUN_MAX, DELIVERIES_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
+from stigmer_cli.runner.contract import (
+    BEGUN_MAX,
+    DELIVERIES_MAX,
+    FAILED_EACH_TIME,
+    PERFORM_ATTEMPTS_MAX,
+    SENTENCES,
+    FailureKind,
+)
 from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine, Overtaken
 from stigmer_cli.runner.journal import Journal, StepParked, record_only_turn
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
@@ -174,7 +181,8 @@ class AttemptRunner:
             log.info("attempt_finished", phase=end.outcome.phase)
 
     def _give_up(self, work: Work) -> End | Wait:
-        exhausted = Exhausted(WaitFor.RETRIES, SENTENCES[FailureKind.RUNNER_LOST])
+        why = FAILED_EACH_TIME if work.processes == 1 else SENTENCES[FailureKind.RUNNER_LOST]
+        exhausted = Exhausted(WaitFor.RETRIES, why)
         return pause_of(exhausted, work, self._on_exhausted) or End(outcome=fail(exhausted.message))
 
     async def _ask_model(self, attempt: Attempt, work: Work) -> End | Wait | None:

@@ -65,6 +65,11 @@ class FailureKind(StrEnum):
 
 KINDS: dict[str, FailureKind] = {str(kind): kind for kind in FailureKind}
 
+FAILED_EACH_TIME = (
+    "its runner failed unexpectedly, or stopped responding, each time it was performed; see `stigmer logs runner`"
+)
+"""Of a run that began again and again in one process: its runner has not died."""
+
 SENTENCES: dict[FailureKind, str] = {
     FailureKind.RUNNER_LOST: (
         "its runner died, or stopped responding, each time it was performed; see `stigmer logs runner`"

@@ -30,6 +30,14 @@ def test_the_scheme_says_which_variable_counts(environ: dict[str, str], expected
     assert way(ELSEWHERE, environ) == expected
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://proxy:99999", "http://", "socks5://proxy:1080"])
+def test_a_proxy_that_cannot_be_used_is_told_with_its_variable(url: str) -> None:
+    proxy = proxies_in({"all_proxy": url}).way_to(ELSEWHERE)
+    assert proxy is not None
+    assert not proxy.is_http
+    assert "all_proxy" in proxy.where
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "localhost", "LOCALHOST", "[::1]"])
 def test_this_machine_is_asked_directly(host: str) -> None:
     environ = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "all_proxy"), "http://proxy:3128")

@@ -74,6 +74,8 @@ def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> No
             {"STIGMER_LISTEN": "0.0.0.0:80"},
             "STIGMER_LISTEN: '0.0.0.0:80' is not an IP address (the port is STIGMER_SERVER_PORT)",
         ),
+        ({"OPENAI_BASE_URL": "http://h:0/v1"}, "OPENAI_BASE_URL: 'http://h:0/v1' names no host, or port 0"),
+        ({"OPENAI_BASE_URL": "http://[::1"}, "OPENAI_BASE_URL: 'http://[::1' is no URL: Invalid IPv6 URL"),
         ({"STIGMER_SERVER_URL": "localhost"}, "STIGMER_SERVER_URL: 'localhost' is not an http:// or https:// URL"),
     ],
 )

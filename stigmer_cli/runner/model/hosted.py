@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from stigmer_cli.api.reports import Work
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.model_provider import OPENAI, Provider, describe_unknown_price
+from stigmer_cli.host_names import find_url_problem
 from stigmer_cli.runner.model.library import ModelLibrary, settings_for
 from stigmer_cli.runner.model.library_answer import describe_cut, has_reason, is_priced, text_of_event, usage_of
 from stigmer_cli.runner.model.library_failure import AskedModel, silence_of, translate_failure
@@ -37,11 +38,17 @@ class HostedModel:
         key: str | None,
         secrets: Secrets | None = None,
     ) -> None:
-        """`secrets` is asked for the key where `key` is None. Raises ModelFailed where nobody has one."""
+        """`secrets` is asked for the key where `key` is None.
+
+        Raises ModelFailed where nobody has one, or `url` is no URL.
+        """
         self._provider = provider
         self._name = f"{provider.name}:{name}"
         self._library = library
         self._url = url or provider.url_default or None
+        if self._url and (problem := find_url_problem(self._url)):
+            where = f"the model {self._name} cannot be asked at its endpoint"
+            raise ModelFailed(f"{where}: {problem}; correct {provider.url}, then stigmer restart runner")
         self._needs_key = provider.needs_key and url is None
         self._secrets = secrets
         self._key = key
@@ -75,6 +82,7 @@ class HostedModel:
         await self._library.load(self._provider)
         async with self.errors_as_ours():
             key = await self._find_key()
+            self._check_key(key or "")
             name = self._name.partition(":")[2]
             has_other_way = not self._provider.needs_key and self._provider.library != OPENAI.library
             key = key or (None if has_other_way else NO_KEY)
@@ -141,6 +149,13 @@ class HostedModel:
         if self._needs_key:
             raise self._no_key()
         return None
+
+    def _check_key(self, key: str) -> None:
+        """Raise ModelFailed for a key with a character that no key has, as a quote or an end of line copied along."""
+        place = next((number for number, character in enumerate(key, 1) if not "!" <= character <= "~"), None)
+        if place is not None:
+            odd = f"its character {place} is {key[place - 1]!a}, and keys have letters, digits and signs of ASCII"
+            raise ModelFailed(f"{self._asked.where} cannot be asked with the key {self._asked.key} ({odd})")
 
     def _no_key(self) -> ModelFailed:
         key, url = self._provider.key, self._provider.url

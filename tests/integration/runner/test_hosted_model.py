@@ -13,6 +13,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.model_provider import OPENAI
 from stigmer_cli.proxies import Proxies, proxies_in
+from stigmer_cli.runner.model import library
 from stigmer_cli.runner.model.hosted import NO_KEY, HostedModel
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
@@ -238,9 +239,47 @@ async def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.Mo
         await answer("https://model.example/v1")
 
 
-async def test_whatever_else_the_library_raises_fails_the_execution_once() -> None:
-    with pytest.raises(ModelFailed, match=r"the model openai:m at model.example:port cannot be used: InvalidURL"):
-        await answer("http://model.example:port/v1")
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://model.example:port/v1", "Port could not be cast to integer value as 'port'"),
+        ("http://model.example:99999/v1", "Port out of range 0-65535"),
+        ("http://[::1/v1", "Invalid IPv6 URL"),
+        ("http:///v1", "names no host"),
+        ("model.example", "is not an http:// or https:// URL"),
+    ],
+)
+async def test_an_endpoint_that_is_no_url_is_named_with_its_variable(url: str, problem: str) -> None:
+    with pytest.raises(ModelFailed) as failed:
+        await answer(url)
+    assert problem in failed.value.message
+    assert failed.value.message.endswith("; correct OPENAI_BASE_URL, then stigmer restart runner")
+
+
+@pytest.mark.parametrize(
+    ("key", "odd"), [("sk-\u2019x", r"4 is '\u2019'"), ("sk-\n", r"4 is '\n'"), ("a b", "2 is ' '")]
+)
+async def test_a_key_with_a_character_that_no_key_has_is_named_with_its_variable(
+    endpoint: Endpoint, key: str, odd: str
+) -> None:
+    work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key=key)
+    with pytest.raises(ModelFailed) as failed:
+        await anext(model.stream(work))
+    assert "cannot be asked with the key that the runner was started with: check OPENAI_API_KEY" in failed.value.message
+    assert f"its character {odd}" in failed.value.message
+    assert key not in failed.value.message
+
+
+async def test_whatever_else_the_library_raises_fails_the_execution_once(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_given: object, **_named: object) -> None:
+        raise RuntimeError("a defect of the library")
+
+    monkeypatch.setattr(library, "_make_model", fail)
+    with pytest.raises(ModelFailed, match=r"cannot be used: RuntimeError: a defect of the library"):
+        await answer(endpoint.url)
 
 
 def secrets_with(**values: str) -> Secrets:

@@ -289,7 +289,11 @@ def test_what_began_in_as_many_processes_as_it_may_is_given_up_without_asking_th
 
 def test_a_runner_that_lives_may_begin_it_twice_as_often() -> None:
     assert perform(Script(["a"]), begun=9, runners=["r"] * 9).output == "a"
-    assert perform(Script(["never said"]), begun=10, runners=["r"] * 10).phase is Phase.FAILED
+    row = perform(Script(["never said"]), begun=10, runners=["r"] * 10)
+    assert (row.phase, row.error) == (
+        Phase.FAILED,
+        "its runner failed unexpectedly, or stopped responding, each time it was performed; see `stigmer logs runner`",
+    )
 
 
 class Moody(InMemoryReports):

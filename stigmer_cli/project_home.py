@@ -47,10 +47,14 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What `home.json` says of a home; `made_at` is the path it had then, None where nothing is recorded."""
+    """What `home.json` says of a home; `made_at` is the path it had then, None where nothing is recorded.
+
+    `original` is the home that this one was copied from, now or before it was taken over; None: it was not copied.
+    """
 
     origin: Origin
     made_at: Path | None = None
+    original: Path | None = None
 
 
 def find_project_home(start: Path | None, default: Path | None) -> Path | None:
@@ -75,19 +79,23 @@ def find_provenance(home: Path) -> Provenance:
     try:
         found = json.loads((home / ORIGIN_FILE).read_bytes())
         made_at, made_in = Path(found["path"]), int(found["folder"])
+        original = Path(found["copyOf"]) if found.get("copyOf") else None
     except (OSError, ValueError, KeyError, TypeError):
         return Provenance(origin=Origin.UNRECORDED)
     if made_in == here:
-        return Provenance(origin=Origin.OWN, made_at=made_at)
+        return Provenance(origin=Origin.OWN, made_at=made_at, original=original)
     with suppress(OSError):
         if folder_number(made_at) == made_in:
-            return Provenance(origin=Origin.COPY, made_at=made_at)
-    return Provenance(origin=Origin.MOVED, made_at=made_at)
+            return Provenance(origin=Origin.COPY, made_at=made_at, original=made_at)
+    return Provenance(origin=Origin.MOVED, made_at=made_at, original=original)
 
 
-def record_origin(home: Path) -> None:
-    """Record that the folder `home` is where its content was made; raises OSError."""
-    text = json.dumps({"path": str(home), "folder": folder_number(home)}, indent=2) + "\n"
+def record_origin(home: Path, found: Provenance) -> None:
+    """Record that what is in `home` belongs to this folder; `found` is what was recorded before. Raises OSError."""
+    if found.origin is Origin.OWN and found.made_at and _is_same_folder(found.made_at, home):
+        return
+    original = {"copyOf": str(found.original)} if found.original else {}
+    text = json.dumps({"path": str(home), "folder": folder_number(home), **original}, indent=2) + "\n"
     write_atomically(home / ORIGIN_FILE, text.encode(), OWNER_ONLY)
 
 

@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 import structlog
 
+from stigmer_cli.cli.automation import CI_VARIABLES
 from stigmer_cli.settings import Home
 
 
@@ -16,7 +17,7 @@ from stigmer_cli.settings import Home
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees, or leaves behind, a setting of whoever runs it, nor touches their home."""
     for name in list(os.environ):
-        if name.startswith(("STIGMER_", "OPENAI_")):
+        if name.startswith(("STIGMER_", "OPENAI_")) or name in CI_VARIABLES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("STIGMER_HOME", str(tmp_path_factory.getbasetemp() / "nobodys-home"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))

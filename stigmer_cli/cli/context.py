@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from stigmer_cli.cli.automation import find_ci_variable
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.errors import ConfigError, MachineError, NotRunning, ServerUnavailable, StigmerError
@@ -26,7 +27,10 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class Cli:
-    """One invocation. `cli_of` replaces `out` once the command has read `--output`; `warned`: what was warned of."""
+    """One invocation. `cli_of` replaces `out` once the command has read `--output`; `warned`: what was warned of.
+
+    `ended_by` is the signal that ended it; None also for Ctrl-C.
+    """
 
     environ: Mapping[str, str]
     user_home: Path | None
@@ -35,10 +39,28 @@ class Cli:
     out: Output = field(default_factory=Output)
     servers_now: datetime | None = None
     warned: set[str] = field(default_factory=set)
+    ended_by: int | None = None
 
     def now(self) -> datetime:
         """The time to compute ages with: the server's in its last answer to `call`, else this machine's."""
         return self.servers_now or self.clock.now()
+
+    def note_termination(self, number: int) -> None:
+        """Note the signal that ends this invocation."""
+        self.ended_by = number
+
+    @property
+    def why_not_ask(self) -> str:
+        """Why no person can be asked; empty if one can."""
+        if not self.out.has_terminal:
+            return "there is no terminal"
+        name = find_ci_variable(self.environ)
+        return f"nobody answers in CI, which the variable {name} says this is" if name else ""
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person can see a question and answer it."""
+        return not self.why_not_ask
 
     @property
     def home(self) -> "Home":
@@ -132,16 +154,22 @@ class Cli:
         return self.run(ask_server())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`; Ctrl-C cancels it and raises KeyboardInterrupt.
+        """The result of `work`; Ctrl-C, SIGTERM and a closed terminal cancel it and raise KeyboardInterrupt.
 
         Raises NotRunning instead of ServerUnavailable if the server of this home does not run; the message names the
         process that holds its port.
         """
         import asyncio
 
+        from stigmer_cli.cli.termination import cancelled_on_termination
+
+        async def heed_signals() -> T:
+            with cancelled_on_termination(self.note_termination):
+                return await work
+
         try:
-            return asyncio.run(work)
-        except asyncio.CancelledError:  # as by `cancelled_by_signals`
+            return asyncio.run(heed_signals())
+        except asyncio.CancelledError:  # by such a signal, or as by `cancelled_by_ctrl_c`
             raise KeyboardInterrupt from None
         except ServerUnavailable as error:
             explained = self.explain(error)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output, discard_stdout, find_format
+from stigmer_cli.cli.termination import raised_on_termination
 from stigmer_cli.cli.wait import expand_bare_wait
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.inherited_signals import reset_inherited_signals
@@ -34,6 +35,11 @@ COMPLETION = "_STIGMER_COMPLETE"
 PLUGINS_OF_PYDANTIC = "PYDANTIC_DISABLE_PLUGINS"
 """Without it pydantic reads the metadata of all installed packages in search of plugins. Parts do not inherit it."""
 
+DROPS_DOCSTRINGS = 2
+"""The level of Python's optimisation from which on it does."""
+
+KEY_LOG, NATIVE_WORKERS = "SSLKEYLOGFILE", "TOKIO_WORKER_THREADS"
+
 OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 """The errors of a write to a full or failing disk, and to what is open for reading only."""
 
@@ -45,17 +51,33 @@ def main() -> None:
     stopped, or free what they use. The SDK's native code then crashes (SIGSEGV) or hangs while it connects, and a read
     from a dead network file system never returns.
     """
+    _start_with_docstrings()
     postpone_collections()
     postpone_methods()
     skip_command_of_httpx()
     if sys.platform != "win32":
         reset_inherited_signals()
+        _keep_owner_rights()
     _open_missing_streams()
     _have_streams_wait()
     _forget_empty_home()
+    _forget_unusable_key_log()
+    _forget_unusable_workers()
     _escape_unencodable()
     code = invoke(sys.argv[1:])
     os._exit(_flush_output(code))
+
+
+def _start_with_docstrings() -> None:
+    """Start again without `-OO` (PYTHONOPTIMIZE=2), which drops docstrings: the help of commands and checks is there.
+
+    The parts of a stack inherit that.
+    """
+    if sys.flags.optimize < DROPS_DOCSTRINGS or not sys.executable:
+        return
+    arguments = [sys.executable, "-P", "-m", "stigmer_cli.cli", *sys.argv[1:]]
+    environ = {**os.environ, "PYTHONOPTIMIZE": str(DROPS_DOCSTRINGS - 1)}
+    os.execve(sys.executable, arguments, environ)  # noqa: S606 - this very program
 
 
 def invoke(arguments: Sequence[str]) -> int:
@@ -65,8 +87,9 @@ def invoke(arguments: Sequence[str]) -> int:
     for name in TAKEN:  # the settings have them already, and the client library would read them again
         os.environ.pop(name, None)
     try:
-        code = _run(cli, arguments)
-        return _report_interrupt() if code == INTERRUPTED else code  # how typer returns a KeyboardInterrupt
+        with raised_on_termination(cli.note_termination):
+            code = _run(cli, arguments)
+        return _report_interrupt(cli) if code == INTERRUPTED else code  # how typer returns a KeyboardInterrupt
     except StigmerError as error:
         with suppress(OSError):  # nobody reads it, or the disk is full: the exit code still tells
             cli.out.error(error)
@@ -78,7 +101,7 @@ def invoke(arguments: Sequence[str]) -> int:
             raise
         return _report_unwritten(error)
     except KeyboardInterrupt:
-        return _report_interrupt()
+        return _report_interrupt(cli)
 
 
 def _complete(cli: Cli, arguments: Sequence[str]) -> int:
@@ -121,6 +144,37 @@ def _forget_empty_home() -> None:
         del os.environ["HOME"]
 
 
+def _forget_unusable_key_log() -> None:
+    """Drop SSLKEYLOGFILE where its file cannot be written: whatever uses TLS would raise OSError, also in a part.
+
+    Tracers and security software set it for all programs (docs.python.org, ssl.create_default_context).
+    """
+    name = os.environ.get(KEY_LOG)
+    if not name:
+        return
+    try:
+        with open(name, "ab"):  # noqa: PTH123 - as ssl does
+            pass
+    except (OSError, ValueError) as error:
+        del os.environ[KEY_LOG]
+        if COMPLETION not in os.environ:
+            Output().warning(f"{KEY_LOG} is left out: {name} cannot be written: {reason_of(error)}")
+
+
+def _forget_unusable_workers() -> None:
+    """Drop TOKIO_WORKER_THREADS where it is no number above 0: it would end the SDK's native side, and this process."""
+    given = os.environ.get(NATIVE_WORKERS)
+    if given is not None and not (given.isdecimal() and int(given)):
+        del os.environ[NATIVE_WORKERS]
+        if COMPLETION not in os.environ:
+            Output().warning(f"{NATIVE_WORKERS} is left out: {given!r} is no number of threads")
+
+
+def _keep_owner_rights() -> None:
+    """Let the umask take no rights from the owner, who could not enter the folders that are made here."""
+    os.umask(os.umask(0o077) & 0o077)
+
+
 def _escape_unencodable() -> None:
     """Print characters that the encoding of standard output lacks as escapes, as standard error does; never raise."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -139,10 +193,14 @@ def _check_encoding(arguments: Sequence[str]) -> None:
                 ) from None
 
 
-def _report_interrupt() -> int:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a late Ctrl-C must not turn the exit code into a signal
-    Output().note("interrupted")
-    return INTERRUPTED
+def _report_interrupt(cli: Cli) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a late Ctrl-C must not turn the exit code into a signal
+    if cli.ended_by is None:
+        Output().note("interrupted")
+        return INTERRUPTED
+    Output().note(f"ended by {signal.Signals(cli.ended_by).name}")
+    return 128 + cli.ended_by
 
 
 def _run(cli: Cli, arguments: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ CANNOT_EDIT = frozenset({"", "dumb", "unknown"})
 
 def can_edit(cli: Cli) -> bool:
     """Whether there is a terminal that a line editor can work on."""
-    return cli.out.can_ask and cli.environ.get("TERM", "") not in CANNOT_EDIT
+    return cli.can_ask and cli.environ.get("TERM", "") not in CANNOT_EDIT
 
 
 def make_output() -> "Vt100_Output":

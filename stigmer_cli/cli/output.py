@@ -86,8 +86,8 @@ class Output:
         return self.stdout.is_terminal and self.stderr.is_terminal and not self.stdout.is_dumb_terminal
 
     @property
-    def can_ask(self) -> bool:
-        """Whether a person can see a question and answer it."""
+    def has_terminal(self) -> bool:
+        """Whether a question would be seen at a terminal, and answered there."""
         return sys.stdin.isatty() and self.stderr.is_terminal
 
     def result(self, data: Mapping[str, object], table: "Callable[[Console], None]") -> None:

@@ -1,15 +1,32 @@
 """The question before a command changes or deletes much."""
 
+import sys
+
 import typer
 
+from stigmer_cli.cli.automation import find_ci_variable
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.errors import ConfigError
+
+
+def require_person(cli: Cli, doing: str, *, hint: str) -> None:
+    """Raise ConfigError with `hint` where nobody can be asked before `doing` what a command does."""
+    if why := cli.why_not_ask:
+        raise ConfigError(f"cannot ask before {doing}: {why}", hint=hint)
+
+
+def require_input(cli: Cli, what: str, *, hint: str) -> None:
+    """Raise ConfigError with `hint` in a CI job whose standard input is a terminal: nobody would type `what` there."""
+    name = find_ci_variable(cli.environ)
+    if name and sys.stdin.isatty():
+        raise ConfigError(f"nobody types {what} in CI, which the variable {name} says this is", hint=hint)
 
 
 def ask_to_agree(cli: Cli, question: str, *, otherwise: str) -> None:
     """Return once a person has answered yes.
 
     Else tell `otherwise`, and raise typer.Exit (1) for a no, or typer.Abort for Ctrl-C. Ask outside the event loop,
-    whose handler would swallow the first Ctrl-C; whether a person can be asked is `cli.out.can_ask`.
+    whose handler would swallow the first Ctrl-C, and after `require_person`.
     """
     try:
         agreed = typer.confirm(question, err=True)

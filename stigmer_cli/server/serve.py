@@ -331,6 +331,7 @@ def _http_server(app: object, tls: ServerTls | None, settings: Settings, clock: 
         timeout_graceful_shutdown=GRACE_S if _is_alone(settings) else GRACE_ELSEWHERE_S,
         timeout_keep_alive=KEPT_S,
         http=HttpConnection,
+        workers=1,  # else those of WEB_CONCURRENCY, which need not be a number
         ws="none",
         proxy_headers=settings.behind_proxy,
         forwarded_allow_ips="*" if settings.behind_proxy else None,

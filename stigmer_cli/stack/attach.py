@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.settings import Home
@@ -52,14 +52,14 @@ async def follow_until_stopped(
 
 
 @contextlib.contextmanager
-def call_on_signals(act: Callable[[], object]) -> Iterator[None]:
-    """A context in which Ctrl-C, SIGTERM and a closed terminal call `act`; after it they do what they did before.
+def call_on_signals(act: Callable[[], object], numbers: Sequence[signal.Signals] = ENDINGS) -> Iterator[None]:
+    """A context in which these signals call `act`, each time; after it they do what they did before.
 
     What the event loop was to call before is lost. A closed terminal is nothing to a command under nohup(1).
     """
     loop = asyncio.get_running_loop()
     is_detached = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    heeded = [number for number in ENDINGS if not (is_detached and number == signal.SIGHUP)]
+    heeded = [number for number in numbers if not (is_detached and number == signal.SIGHUP)]
     before = {number: signal.getsignal(number) for number in heeded if not loop.remove_signal_handler(number)}
     for number in heeded:
         loop.add_signal_handler(number, act)
@@ -73,14 +73,14 @@ def call_on_signals(act: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def cancelled_by_signals() -> Iterator[None]:
-    """A context in which they cancel the present task each time.
+def cancelled_by_ctrl_c() -> Iterator[None]:
+    """A context in which each Ctrl-C cancels the present task.
 
     A second Ctrl-C breaks off what asyncio does, and with it what a cancelled task does to clean up; a third one even
     what that leaves behind.
     """
     task = asyncio.current_task()
-    with call_on_signals(lambda: task and task.cancel()):
+    with call_on_signals(lambda: task and task.cancel(), [signal.SIGINT]):
         yield
 
 

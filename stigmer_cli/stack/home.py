@@ -21,8 +21,10 @@ CHAT_HISTORY = "chat-history"
 """The file in a home that keeps what was typed in chats."""
 
 
-def prepare_home(home: Home) -> None:
+def prepare_home(home: Home) -> Provenance:
     """Make every folder of `home` with mode 0700, and close those that others could read. Raises MachineError.
+
+    Returns where its content came from before.
 
     A folder that others could write to is not closed silently: they may have put something there. What a copy of
     another home holds gets a token of its own: that of the original would let its commands in at the other one.
@@ -44,6 +46,7 @@ def prepare_home(home: Home) -> None:
         except OSError as error:
             raise MachineError(f"cannot use {folder}: {reason_of(error)}", hint=way_out(folder, error)) from error
     _settle(home, found)
+    return found
 
 
 def _refuse_foreign_folders(home: Home) -> None:
@@ -73,12 +76,10 @@ def is_ours(home: Home) -> bool:
 
 def _settle(home: Home, found: Provenance) -> None:
     """Record that the content of `home` belongs to this folder from now on."""
-    if found.origin is Origin.OWN:
-        return
     if found.origin is Origin.COPY and home.token_file.exists():
         rotate_token(home)
     try:
-        record_origin(home.path)
+        record_origin(home.path, found)
     except OSError as error:
         raise MachineError(
             f"cannot write in {home.path}: {reason_of(error)}", hint=way_out(home.path, error)

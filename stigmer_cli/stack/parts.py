@@ -34,6 +34,9 @@ ASK_GRPC = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00
 """The connection preface and an empty SETTINGS frame (RFC 9113, 3.4); a server that lives answers with its own."""
 
 
+FOREIGN = ("TEMPORAL_", "OTEL_", "GOMEMLIMIT", "GOGC")
+"""How names of variables begin that are not for the dev server of a stack."""
+
 PLAIN_TCP = "multipathtcp=0"
 """Go listens with Multipath TCP by default, on whose sockets the kernel takes no filter (EOPNOTSUPP)."""
 
@@ -116,8 +119,9 @@ def _temporal(
     home = settings.home
     binary = find_binary(settings.temporal_binary)
     file = None if options.ephemeral else home.temporal_file
+    own = _temporal_environment(env, home.data)
     if file is not None and not options.only:  # else it may be open
-        prepare_file(file, binary, home.data / BACKUPS)
+        prepare_file(file, binary, home.data / BACKUPS, own)
     argv = dev_server_argv(
         binary=binary,
         port=settings.temporal_port,
@@ -134,7 +138,7 @@ def _temporal(
     return ChildSpec(
         name=TEMPORAL,
         argv=tuple(argv),
-        env=_temporal_environment(env, home.data),
+        env=own,
         cwd=home.data,
         log=home.logs / f"{TEMPORAL}.log",
         stop_order=2,
@@ -145,12 +149,15 @@ def _temporal(
 
 
 def _temporal_environment(env: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """`env` for a dev server: without the settings of Temporal's command line, with what Go asks of every process.
+    """`env` for a dev server, with what Go asks of every process.
+
+    Left out are the settings of Temporal's command line, and what a shell has for other programs of Go: a limit of
+    memory that Go cannot read, or an exporter of traces that Temporal does not have, ends it at its start.
 
     Go takes the name and the home directory of a user whom the system has no entry for from USER and HOME, and the
     server does not start without them (os/user, "Current requires cgo or $USER, $HOME set in environment").
     """
-    own = {name: value for name, value in env.items() if not name.startswith("TEMPORAL_")}
+    own = {name: value for name, value in env.items() if not name.startswith(FOREIGN)}
     go = {"GODEBUG": ",".join(filter(None, (env.get("GODEBUG"), PLAIN_TCP)))}
     return {"USER": str(os.getuid()), "HOME": str(folder), **own, **go}
 

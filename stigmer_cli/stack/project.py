@@ -101,8 +101,9 @@ def _make(directory: Path, home: Home, known: KnownHomes) -> Project:
     if provenance.origin is Origin.COPY and home.token_file.exists():
         rotate_token(home)  # whoever has that of the original is not let in here
         made.append(home.token_file)
-    if provenance.origin is not Origin.OWN:
-        record_origin(home.path)  # last: a copy whose ports are still the original's must not pass for made here
+    record_origin(
+        home.path, provenance
+    )  # last: a copy whose ports are still the original's must not pass for made here
     known.remember(home)
     agent = make_first_agent(directory)
     made += [agent.file] if agent.is_new and agent.file else []

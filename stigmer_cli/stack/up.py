@@ -15,6 +15,7 @@ from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut, reason_of
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.contradictions import refuse_contradictions
+from stigmer_cli.stack.copied_home import heed_original
 from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK
 from stigmer_cli.stack.endpoints_file import STATE_FILE, Endpoints, read_endpoints, write_endpoints
@@ -166,7 +167,7 @@ async def _up(
     """One try of `up`, which has been under way since `began`."""
     home, clock = settings.home, around.clock
     check_local(settings)
-    prepare_home(home)
+    heed_original(settings, prepare_home(home), around.tell)
     async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
         begun = await _begin(settings, options, around)
     try:

@@ -55,17 +55,17 @@ class ControlServer:
     def __init__(
         self, folder: Path, *, answer: Callable[[Json], Json], status: Callable[[], Json], changes: Changes
     ) -> None:
-        self._folder, self._answer, self._status, self._changes = folder, answer, status, changes
+        self.folder, self._answer, self._status, self._changes = folder, answer, status, changes
         self._connections = 0
         self._listener: socket.socket | None = None
 
     def listen(self) -> None:
         """Bind the socket, in place of one that a dead supervisor left; the caller holds the lock. Raises OSError."""
-        (self._folder / SOCKET).unlink(missing_ok=True)
+        (self.folder / SOCKET).unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
-            with short_name(self._folder / SOCKET) as name:
+            with short_name(self.folder / SOCKET) as name:
                 listener.bind(name)
         except OSError:
             listener.close()
@@ -86,7 +86,7 @@ class ControlServer:
         finally:
             server.close()
             with contextlib.suppress(OSError):  # on a disk that turned read-only it stays
-                (self._folder / SOCKET).unlink(missing_ok=True)
+                (self.folder / SOCKET).unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1

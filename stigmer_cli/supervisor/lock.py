@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from stigmer_cli.files import OWNER_ONLY
 from stigmer_cli.time_format import span
 
 LOOK_EVERY_S = 0.025
+PATH_MAX = 1024
+"""Bytes that macOS asks for with F_GETPATH (fcntl(2))."""
 
 
 class FileLock:
@@ -43,6 +46,17 @@ class FileLock:
     def is_in_place(self) -> bool:
         """Whether the file we hold is still the one that others would find."""
         return self._fd is not None and self._is_the_file(self._fd)
+
+    def find_moved(self) -> Path | None:
+        """Where the file we hold is now, if its folder has another path than before; None if it was removed."""
+        if self._fd is None:
+            return None
+        with contextlib.suppress(OSError):
+            found = _path_of(self._fd)
+            there, ours = found.stat(), os.fstat(self._fd)
+            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                return found
+        return None
 
     def release(self) -> None:
         """Release it."""
@@ -110,6 +124,13 @@ def _acquire(lock: FileLock) -> bool:
             f"cannot use {lock.path}: {reason_of(error)}",
             hint=f"make {lock.path.parent} writable, or free space",
         ) from error
+
+
+def _path_of(fd: int) -> Path:
+    """The path that the open file `fd` has now, as the kernel knows it; raises OSError."""
+    if sys.platform == "darwin":
+        return Path(os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(PATH_MAX)).rstrip(b"\0")))
+    return Path(f"/proc/self/fd/{fd}").readlink()
 
 
 def _try_lock(fd: int) -> bool:

@@ -17,6 +17,7 @@ from stigmer_cli.supervisor.control import Changes, ControlServer
 from stigmer_cli.supervisor.liveness import LivenessWatch
 from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.logfile import LogFile
+from stigmer_cli.supervisor.moved_folder import Move
 from stigmer_cli.supervisor.process import IS_LINUX, ProcessId, Reaper, myself, pid_namespace
 from stigmer_cli.supervisor.record import Json, SupervisorRecord, read_record, write_record
 from stigmer_cli.supervisor.source_filter import FilterWatch
@@ -32,6 +33,7 @@ class Supervisor:
 
     def __init__(self, spec: SupervisorSpec, *, clock: Clock, lock: FileLock) -> None:
         self._spec, self._clock, self._lock = spec, clock, lock
+        self._real_folder = spec.folder.resolve()
         self._id = myself()
         self._began, self._started_at = clock.monotonic(), iso(clock.now())
         self._changes = Changes()
@@ -39,17 +41,17 @@ class Supervisor:
         self._log = LogFile(spec.log, size_max=spec.log_size_max, files_max=spec.log_files_max)
         self._reaper = Reaper()
         self._children = tuple(self._child(number) for number in range(len(spec.children)))
+        self._control = ControlServer(spec.folder, answer=self._answer, status=self._status_json, changes=self._changes)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Start all and keep them; returns when all have been stopped. Calls `ready` once the socket answers."""
-        control = ControlServer(self._spec.folder, answer=self._answer, status=self._status_json, changes=self._changes)
-        control.listen()
+        self._control.listen()
         await end_survivors(_recorded(self._spec), clock=self._clock)
         with self._reaper:
             self._listen_to_signals()
             self.journal("started", children=[child.spec.name for child in self._children])
             async with asyncio.TaskGroup() as group:
-                loops = [group.create_task(control.run(), name="control")]
+                loops = [group.create_task(self._control.run(), name="control")]
                 loops += [group.create_task(self._keep_state_file(), name="state file")]
                 loops += [group.create_task(self._watch_home(), name="home")]
                 loops += [group.create_task(ClockWatch(self._clock, jumped=self._clock_jumped).run(), name="clock")]
@@ -165,11 +167,30 @@ class Supervisor:
             self._save()
 
     async def _watch_home(self) -> None:
-        """Stop when the folder was removed or taken over: nobody could ever find these processes again."""
-        while self._lock.is_in_place:
+        """Follow a folder that is moved. Stop when it was removed: nobody could ever find these processes again."""
+        while self._lock.is_in_place or self._follow_folder():
             await self._clock.sleep(HOME_LOOK_EVERY_S)
         self.journal("home is gone", lock=str(self._lock.path))
         self.stop()
+
+    def _follow_folder(self) -> bool:
+        """Start all children again where the folder is now; False where it is gone, or was set aside."""
+        lock = self._lock.find_moved()
+        if lock is None or lock.parent == self._real_folder:  # a link to it leads elsewhere now
+            return False
+        move = Move.between(self._spec.folder, lock.parent)
+        if move is None:
+            return False
+        self._real_folder = lock.parent
+        self._spec, self._lock.path = move.supervisor(self._spec), lock
+        self._control.folder = self._spec.folder
+        self._log.path = self._spec.log
+        self.journal("home was moved", before=str(move.before), now=str(move.now))
+        for child in self._children:
+            spec = move.child(child.next_spec)
+            child.log.path = spec.log
+            child.restart("its folder was moved", spec=spec)
+        return True
 
     def _clock_jumped(self, jump: Jump) -> None:
         """A child that waits to be started again has waited long enough: the machine slept, or its clock was set."""

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,11 +118,19 @@ def dev_server_argv(
     return [*argv, "--env-file", os.devnull, "--log-format", "json", "--log-level", "warn"]
 
 
-def binary_version(binary: Path) -> str:
-    """What `binary --version` says, on one line; raises MachineError where it does not run, or is not done in time."""
+def binary_version(binary: Path, environ: Mapping[str, str] | None = None) -> str:
+    """What `binary --version` says, on one line; raises MachineError where it does not run, or is not done in time.
+
+    `environ` is its environment; None: that of this process.
+    """
     try:
         answer = subprocess.run(
-            [str(binary), "--version"], capture_output=True, text=True, timeout=VERSION_MAX_S, check=True
+            [str(binary), "--version"],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=VERSION_MAX_S,
+            check=True,
         )
     except subprocess.TimeoutExpired as error:
         raise MachineError(
@@ -136,7 +144,7 @@ def binary_version(binary: Path) -> str:
     return " ".join(answer.stdout.split())
 
 
-def prepare_file(file: Path, binary: Path, backups: Path) -> None:
+def prepare_file(file: Path, binary: Path, backups: Path, environ: Mapping[str, str] | None = None) -> None:
     """Make `file` ready to be opened by `binary`: where another version wrote it, copy it to `backups` first.
 
     Call it while no server has the file open. A stamp beside the file has the version, and which binary that was: the
@@ -150,7 +158,7 @@ def prepare_file(file: Path, binary: Path, backups: Path) -> None:
         before, marked, *_ = [*lines, "", ""]
         if before and mark and marked == mark:
             return
-        version = binary_version(binary)
+        version = binary_version(binary, environ)
         file.parent.mkdir(parents=True, exist_ok=True)
         if before != version and file.exists():
             _copy(file, backups, before or "unknown version")

@@ -204,6 +204,16 @@ def test_ctrl_c_while_trying_again_tells_what_may_have_become_of_it(door: Door) 
     assert re.search(f"{id_in(said)} (was not|may have been) accepted", said), "as far as can be known"
 
 
+def test_a_run_that_is_ended_from_outside_says_that_its_execution_goes_on(door: Door) -> None:
+    with Watched(door.direct, "run", "greeter", "hello") as running:
+        running.says("Temporal")
+        (row,) = door.rows()
+        running.process.terminate()
+        assert running.ends(within_s=10)[0] == 128 + signal.SIGTERM
+    name = row["metadata"]["id"]
+    assert f"{name} continues; to follow it: stigmer executions watch {name}" in running.said
+
+
 def test_a_database_that_restarts_is_waited_for_by_who_creates_and_by_who_follows(tmp_path: Path) -> None:
     programs = postgres.binaries()
     if programs is None:

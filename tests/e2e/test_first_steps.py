@@ -241,6 +241,26 @@ def test_a_chat_at_a_terminal_goes_on_after_ctrl_c_and_ends_with_ctrl_d(stigmer:
     assert phases == ["COMPLETED", "CANCELLED"]
 
 
+def test_a_chat_is_suspended_by_ctrl_z_and_goes_on_with_fg(stigmer: Stigmer) -> None:
+    environment = {**stigmer.environment, "TERM": "xterm", "NO_COLOR": "1", "PS1": "shell> "}
+    shell = pexpect.spawn("bash", ["--norc", "-i"], env=environment, dimensions=(24, 90), timeout=30, encoding="utf-8")
+    with shell:
+        shell.expect_exact("shell> ")
+        shell.sendline(f"{stigmer.command} chat greeter --session suspended")
+        shell.expect(r"session suspended is new.*\x1b\[\?2004h")
+        shell.send("half a ")
+        shell.expect_exact("half a")
+        shell.send("\x1a")
+        shell.expect(r"Stopped.*shell> ")
+        shell.sendline("fg")
+        shell.expect_exact("half a")
+        shell.send("message\r")
+        shell.expect(r"was asked\): half a message\r\n.*\x1b\[\?2004h")
+        shell.sendeof()
+        shell.expect_exact("to go on: stigmer chat greeter --session suspended")
+        shell.expect_exact("shell> ")
+
+
 def test_a_chat_without_a_terminal_answers_each_line(stigmer: Stigmer) -> None:
     done = stigmer("chat", "greeter", "--session", "piped", stdin="first\n\n/help me\n")
     assert done.returncode == 0

@@ -158,3 +158,41 @@ def test_a_reader_that_has_left_is_no_failure_and_hides_none(
     assert (done.returncode, done.stderr.startswith(told), "Traceback" in done.stderr) == (code, True, False), (
         done.stderr
     )
+
+
+@pytest.mark.parametrize("arguments", [("executions", "resume", "--help"), ("doctor", "explain", "STG101")])
+def test_python_without_docstrings_has_the_same_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    whole = stigmer.ok(*arguments)
+    assert Stigmer(tmp_path / "home", {"PYTHONOPTIMIZE": "2"}).ok(*arguments) == whole
+
+
+def test_a_key_log_that_cannot_be_written_is_left_out_and_told(tmp_path: Path) -> None:
+    """`ssl` opens it for every context, so that no command could talk to a server over HTTPS."""
+    key_log = tmp_path / "nowhere" / "keys"
+    server = {"STIGMER_SERVER_URL": "https://127.0.0.1:9", "STIGMER_TOKEN": "x"}
+    done = Stigmer(tmp_path / "home", {**server, "SSLKEYLOGFILE": str(key_log)})("agents", "list")
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.splitlines()[0] == (
+        f"warning: SSLKEYLOGFILE is left out: {key_log} cannot be written: No such file or directory"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_a_umask_takes_nothing_from_the_owner(tmp_path: Path) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    done = subprocess.run(
+        ["sh", "-c", 'umask 0777; "$0" config set log_level debug', stigmer.command],
+        env=stigmer.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert stigmer.ok("config", "get", "log_level") == "debug\n"
+    assert (tmp_path / "home" / "config.toml").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_number_of_threads_that_would_end_the_native_side_is_left_out_and_told(tmp_path: Path) -> None:
+    done = Stigmer(tmp_path / "home", {"TOKIO_WORKER_THREADS": "0"})("status")
+    assert done.stderr == "warning: TOKIO_WORKER_THREADS is left out: '0' is no number of threads\n"

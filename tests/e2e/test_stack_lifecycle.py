@@ -129,6 +129,26 @@ def test_ctrl_c_during_up_leaves_nothing_and_exits_with_130(stigmer: Stigmer, ma
     assert stigmer("status").returncode == 3
 
 
+@pytest.mark.parametrize(("number", "marker"), [(signal.SIGTERM, "launch"), (signal.SIGHUP, "server:")])
+def test_up_that_is_ended_from_outside_leaves_nothing(stigmer: Stigmer, number: signal.Signals, marker: str) -> None:
+    """As by `timeout`, `docker stop`, a service manager, or a terminal that is closed."""
+    process = stigmer.spawn("up")
+    assert process.stderr is not None
+    if marker == "launch":
+        _until_supervisor_is_there(stigmer)
+    else:
+        for line in process.stderr:
+            if line.startswith(marker):
+                break
+    process.send_signal(number)
+    _, talk = process.communicate(timeout=30)
+
+    assert process.returncode == 128 + number, talk
+    assert talk.splitlines()[-1] == f"ended by {number.name}"
+    assert stigmer.processes() == []
+    assert stigmer("status").returncode == 3
+
+
 def _until_supervisor_is_there(stigmer: Stigmer) -> None:
     deadline = time.monotonic() + 20
     found = False

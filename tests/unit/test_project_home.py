@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.project_home import HomeSource, Origin, find_project_home, find_provenance, record_origin
+from stigmer_cli.project_home import HomeSource, Origin, Provenance, find_project_home, find_provenance, record_origin
 from stigmer_cli.settings import find_doubts, home_of
 
 
@@ -14,7 +14,7 @@ def project(folder: Path) -> Path:
     home = folder / ".stigmer"
     home.mkdir(parents=True, mode=0o700)
     (home / "config.toml").write_text("server_port = 7244\n")
-    record_origin(home)
+    record_origin(home, Provenance(origin=Origin.EMPTY))
     return home
 
 
@@ -77,3 +77,24 @@ def test_what_came_with_a_repository_is_not_trusted_unless_it_is_named(tmp_path:
         [] if is_named else [f"{home} was not made here: it was moved, copied or checked out"]
     )
     assert [doubt.fix for doubt in doubts] == ([] if is_named else ["look into it, then take it over: stigmer init"])
+
+
+def test_a_copy_of_a_home_that_was_renamed_before_is_known_for_a_copy(tmp_path: Path) -> None:
+    project(tmp_path / "p")
+    home = tmp_path / "q" / ".stigmer"
+    (tmp_path / "p").rename(tmp_path / "q")
+    record_origin(home, find_provenance(home))  # as `up` does
+    copy = tmp_path / "copy" / ".stigmer"
+    shutil.copytree(home, copy)
+    assert (find_provenance(copy).origin, find_provenance(copy).original) == (Origin.COPY, home)
+
+
+def test_a_copy_that_was_taken_over_knows_its_original(tmp_path: Path) -> None:
+    home, copy = project(tmp_path / "p"), tmp_path / "copy" / ".stigmer"
+    shutil.copytree(home, copy)
+    record_origin(copy, find_provenance(copy))
+    (tmp_path / "copy").rename(tmp_path / "renamed")
+    renamed = tmp_path / "renamed" / ".stigmer"
+    record_origin(renamed, find_provenance(renamed))
+    found = find_provenance(renamed)
+    assert (found.origin, found.made_at, found.original) == (Origin.OWN, renamed, home)

@@ -3,19 +3,16 @@
 from stigmer_cli.api.resources import AgentResource
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.question import ask_to_agree
+from stigmer_cli.cli.question import ask_to_agree, require_person
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.client import Client
-from stigmer_cli.errors import ConfigError, NotFound
+from stigmer_cli.errors import NotFound
 
 
 def delete_agent(cli: Cli, agent: str, *, is_agreed: bool) -> None:
     """Delete the agent with this name or id, and print its name; ask first unless `is_agreed`."""
     if not is_agreed:
-        if not cli.out.can_ask:
-            raise ConfigError(
-                "cannot ask before deleting: there is no terminal", hint=f"stigmer agents delete {agent} --yes"
-            )
+        require_person(cli, "deleting", hint=f"stigmer agents delete {agent} --yes")
         ask_to_agree(cli, f"Delete agent {agent}?", otherwise="nothing was deleted")
     found = cli.call(lambda client: client.agent(agent))
     gone = call_with_retry(cli, lambda client: _delete_once(client, found))

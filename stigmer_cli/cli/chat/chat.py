@@ -1,11 +1,7 @@
 """`stigmer chat`: reads messages, sends each as an execution of one session, and shows the answers."""
 
-import asyncio
 import re
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ulid import ULID
 
@@ -20,6 +16,7 @@ from stigmer_cli.cli.executions.create import Creation, make_creation
 from stigmer_cli.cli.executions.limits import describe_way_on
 from stigmer_cli.cli.line_editor import can_edit
 from stigmer_cli.cli.output import strip_control_sequences
+from stigmer_cli.cli.question import require_input
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.session import NAME_MAX
@@ -28,8 +25,6 @@ from stigmer_cli.errors import Conflict, NotFound, StigmerError
 
 SUFFIX_CHARS = 8
 """Of the name of a new session: the end of a ULID, which is random."""
-
-STOPPED = 128
 
 
 def run_chat(cli: Cli, agent: str, session: str | None) -> int:
@@ -45,17 +40,13 @@ async def _run(cli: Cli, agent: str, session: str | None) -> int:
     async with cli.client() as client:
         found = await _find_agent(client, agent)
         slug = found.metadata.slug
-        chat = Chat(cli, client, found, session or _name_session(slug), _open_messages(cli))
-        with _stopping_on_signals() as stopped:
-            try:
-                await chat.begin(is_named=session is not None)
-                await chat.talk()
-            except asyncio.CancelledError:
-                if not stopped:
-                    raise
-            finally:
-                chat.tell_how_to_go_on()
-    return STOPPED + stopped[0] if stopped else chat.exit_code
+        chat = Chat(cli, client, found, session or _name_session(slug), _open_messages(cli, slug))
+        try:
+            await chat.begin(is_named=session is not None)
+            await chat.talk()
+        finally:
+            chat.tell_how_to_go_on()
+    return chat.exit_code
 
 
 async def _find_agent(client: Client, agent: str) -> AgentResource:
@@ -65,8 +56,9 @@ async def _find_agent(client: Client, agent: str) -> AgentResource:
         raise NotFound(error.message, hint="stigmer agents list; stigmer apply -f FILE creates one") from error
 
 
-def _open_messages(cli: Cli) -> Messages:
-    if not cli.out.can_ask:
+def _open_messages(cli: Cli, agent: str) -> Messages:
+    if not cli.can_ask:
+        require_input(cli, "messages", hint=f"stigmer chat {shlex.quote(agent)} < FILE")
         return StdinLines()
     if not can_edit(cli):
         return StdinLines(lambda: cli.out.stderr.print(PROMPT, end="", highlight=False))
@@ -77,26 +69,6 @@ def _name_session(slug: str) -> str:
     """A name that no other session has: that of the agent, and something random."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", slug).strip("._-")[: NAME_MAX - SUFFIX_CHARS - 1] or "chat"
     return f"{stem}-{str(ULID()).lower()[-SUFFIX_CHARS:]}"
-
-
-@contextmanager
-def _stopping_on_signals() -> Iterator[list[int]]:
-    """Have SIGTERM and SIGHUP cancel the chat, so that the terminal is as before; the list holds which one came."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    stopped: list[int] = []
-
-    def stop(number: int) -> None:
-        stopped.append(number)
-        if task is not None:
-            task.cancel()
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop, number)
-    try:
-        yield stopped
-    finally:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.remove_signal_handler(number)
 
 
 class Chat:

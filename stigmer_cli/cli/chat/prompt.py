@@ -82,6 +82,7 @@ class TerminalPrompt:
             color_depth=no_color(),
             output=make_output(),
             enable_open_in_editor=False,
+            enable_suspend=True,
         )
 
     async def read(self, default: str = "") -> str | None:

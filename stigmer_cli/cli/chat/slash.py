@@ -28,6 +28,7 @@ KEYS: dict[str, str] = {
     "Up, Down": "go through earlier messages; Ctrl-R searches them",
     "Ctrl-C": "cancels the answer or drops what is typed; twice: ends the chat",
     "Ctrl-D": "ends the chat",
+    "Ctrl-Z": "suspends it; fg brings it back",
 }
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.drill.faults import FAULTS, FORGETS, NotPossible, Victim
 from stigmer_cli.cli.drill.workload import Workload
-from stigmer_cli.cli.question import ask_to_agree
+from stigmer_cli.cli.question import ask_to_agree, require_person
 from stigmer_cli.cli.stack.progress import show_progress
 from stigmer_cli.cli.stack.status import observe_stack
 from stigmer_cli.credential import read_token
@@ -119,8 +119,7 @@ def _ask_to_agree(cli: Cli, options: DrillOptions) -> None:
     refuse_elsewhere(cli.load_settings(), "drill")
     if options.is_agreed:
         return
-    if not cli.out.can_ask:
-        raise ConfigError("cannot ask before a drill: there is no terminal", hint="stigmer drill --here --yes")
+    require_person(cli, "a drill", hint="stigmer drill --here --yes")
     ask_to_agree(cli, f"Kill and freeze the parts of the stack in {cli.home.path}?", otherwise="nothing was done")
 
 

@@ -136,7 +136,7 @@ async def _read_line(question: str) -> str | None:
 
     from stigmer_cli.cli.line_editor import make_output, no_color  # noqa: PLC0415
 
-    session = PromptSession[str](question, output=make_output(), color_depth=no_color())
+    session = PromptSession[str](question, output=make_output(), color_depth=no_color(), enable_suspend=True)
     try:
         text: str = await session.prompt_async(handle_sigint=False)
     except (EOFError, KeyboardInterrupt):

@@ -15,7 +15,7 @@ from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_reason import PHASE_STYLES
 from stigmer_cli.cli.output import truncate_line
-from stigmer_cli.cli.question import ask_to_agree
+from stigmer_cli.cli.question import ask_to_agree, require_person
 from stigmer_cli.client import PAGE_MAX, Client
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ConfigError
@@ -126,10 +126,7 @@ def print_first(
 
 def check_can_ask(cli: Cli, doing: str) -> None:
     """Raise ConfigError where nobody can be asked before `doing` what a command does to executions."""
-    if not cli.out.can_ask:
-        raise ConfigError(
-            f"cannot ask before {doing}: there is no terminal", hint="add --yes, or --dry-run to look only"
-        )
+    require_person(cli, doing, hint="add --yes, or --dry-run to look only")
 
 
 def agree_on(cli: Cli, found: Sequence[Candidate], question: str, *, otherwise: str) -> None:

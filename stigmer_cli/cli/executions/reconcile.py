@@ -14,7 +14,7 @@ from stigmer_cli.cli.executions.reconcile_call import ReconcileCall
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.executions.reconcile_view import View, make_view, print_plan
 from stigmer_cli.cli.executions.reconcile_wait import WaitPolicy
-from stigmer_cli.cli.question import ask_to_agree
+from stigmer_cli.cli.question import ask_to_agree, require_person
 from stigmer_cli.client import Client
 from stigmer_cli.domain.stuck import RECONCILE
 from stigmer_cli.errors import ConfigError, StigmerError
@@ -28,11 +28,8 @@ REPAIRING = frozenset({Action.RESUBMIT, Action.REPAIR, Action.START_OVER, Action
 def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptions) -> int:
     """Show what would be done, ask, do it, and print what was done; returns the exit code."""
     is_asked = not (options.is_dry_run or options.is_agreed)
-    if is_asked and not cli.out.can_ask:
-        raise ConfigError(
-            "cannot ask before reconciling: there is no terminal",
-            hint=f"{RECONCILE} --yes, or --dry-run to look only",
-        )
+    if is_asked:
+        require_person(cli, "reconciling", hint=f"{RECONCILE} --yes, or --dry-run to look only")
     request = ReconcileRequest(
         ids=_resolve_ids(cli, selection.ids),
         phases=list(selection.phases),

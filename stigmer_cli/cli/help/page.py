@@ -12,6 +12,8 @@ from rich.markdown import CodeBlock, Heading, Markdown
 from rich.text import Text
 from rich.theme import Theme
 
+from stigmer_cli.cli.automation import find_ci_variable
+
 WIDTH_MAX = 100
 """Columns; longer lines of prose are hard to read."""
 
@@ -56,9 +58,9 @@ def render_markdown(console: Console, markdown: str) -> str:
 
 
 def find_pager(environ: Mapping[str, str]) -> Sequence[str]:
-    """The pager's command: $PAGER, else less; empty if it is not installed or the terminal cannot show one."""
+    """The pager's command: $PAGER, else less; empty without one, on a dumb terminal, and in CI."""
     command = environ.get("PAGER", "less")
-    if command.strip() in NO_PAGERS or environ.get("TERM") == "dumb":
+    if command.strip() in NO_PAGERS or environ.get("TERM") == "dumb" or find_ci_variable(environ):
         return ()
     try:
         words = shlex.split(command)

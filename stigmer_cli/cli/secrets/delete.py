@@ -3,10 +3,10 @@
 from stigmer_cli.api.secrets import SecretItem
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.question import ask_to_agree
+from stigmer_cli.cli.question import ask_to_agree, require_person
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.client import Client
-from stigmer_cli.errors import ConfigError, NotFound
+from stigmer_cli.errors import NotFound
 
 NAMED_MAX = 5
 
@@ -15,11 +15,7 @@ def delete_secret(cli: Cli, name: str, *, is_agreed: bool) -> None:
     """Delete the secret `name`; ask first, and say what refers to it, unless `is_agreed`. Raises NotFound."""
     found = cli.call(lambda client: client.secret(name))
     if not is_agreed:
-        if not cli.out.can_ask:
-            raise ConfigError(
-                f"cannot ask before deleting: there is no terminal{_users(found)}",
-                hint=f"stigmer secrets delete {found.name} --yes",
-            )
+        require_person(cli, f"deleting {found.name}{_users(found)}", hint=f"stigmer secrets delete {found.name} --yes")
         ask_to_agree(cli, f"Delete secret {found.name}{_users(found)}?", otherwise="nothing was deleted")
     gone = call_with_retry(cli, lambda client: _delete_once(client, found))
     cli.out.result(gone.to_wire(), lambda console: console.print(f"secret/{escape_markup(gone.name)} deleted"))

@@ -6,6 +6,7 @@ from typing import BinaryIO
 import typer
 
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.question import require_input
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.domain.secret import VALUE_BYTES_MAX, find_name_problem, find_value_problem
 from stigmer_cli.errors import ConfigError, RequestError
@@ -26,7 +27,9 @@ def set_secret(cli: Cli, name: str, *, is_argument_given: bool) -> None:
         )
     if problem := find_name_problem(name):
         raise RequestError(problem, hint=HELP)
-    value = _ask(name) if cli.out.can_ask else read_value(sys.stdin.buffer)
+    if not cli.can_ask:
+        require_input(cli, "a value", hint=f"stigmer secrets set {name} < FILE")
+    value = _ask(name) if cli.can_ask else read_value(sys.stdin.buffer)
     if problem := find_value_problem(value):
         raise RequestError(f"{name}: {problem}", hint=HELP)
     kept = call_with_retry(cli, lambda client: client.set_secret(name, value))

@@ -2,10 +2,10 @@
 
 from stigmer_cli.api.sessions import DeletedSession
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.question import ask_to_agree
+from stigmer_cli.cli.question import ask_to_agree, require_person
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.client import Client
-from stigmer_cli.errors import ConfigError, NotFound
+from stigmer_cli.errors import NotFound
 
 
 def delete_session(cli: Cli, name: str, *, is_agreed: bool) -> None:
@@ -16,11 +16,7 @@ def delete_session(cli: Cli, name: str, *, is_agreed: bool) -> None:
     found = cli.call(lambda client: client.session(name))
     what = f"session {found.name} with {_count(found.executions)}"
     if not is_agreed:
-        if not cli.out.can_ask:
-            raise ConfigError(
-                f"cannot ask before deleting {what}: there is no terminal",
-                hint=f"stigmer sessions delete {found.name} --yes",
-            )
+        require_person(cli, f"deleting {what}", hint=f"stigmer sessions delete {found.name} --yes")
         ask_to_agree(cli, f"Delete {what}?", otherwise="nothing was deleted")
     gone = call_with_retry(cli, lambda client: _delete_once(client, found.name))
     cli.out.result(

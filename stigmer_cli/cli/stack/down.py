@@ -8,8 +8,7 @@ from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import strip_control_sequences
-from stigmer_cli.cli.question import ask_to_agree
-from stigmer_cli.errors import ConfigError
+from stigmer_cli.cli.question import ask_to_agree, require_person
 from stigmer_cli.home_trust import ROOT, require_trust
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.down import Ended, down, purge
@@ -30,10 +29,7 @@ def stop_stack(cli: Cli, *, is_purged: bool, is_agreed: bool) -> None:
 
 
 def _ask_to_agree(cli: Cli, home: Home) -> None:
-    if not cli.out.can_ask:
-        raise ConfigError(
-            "cannot ask before deleting the data: there is no terminal", hint="stigmer down --purge --yes"
-        )
+    require_person(cli, "deleting the data", hint="stigmer down --purge --yes")
     question = f"Delete all executions, agents, logs and the token in {home.path}?"
     ask_to_agree(cli, question, otherwise=NOTHING_DONE)
 

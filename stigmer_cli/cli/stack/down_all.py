@@ -9,10 +9,10 @@ from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import strip_control_sequences
-from stigmer_cli.cli.question import ask_to_agree
+from stigmer_cli.cli.question import ask_to_agree, require_person
 from stigmer_cli.cli.stack.ls import look_at_machine
 from stigmer_cli.clock import Clock
-from stigmer_cli.errors import ConfigError, StigmerError
+from stigmer_cli.errors import StigmerError
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.down import Ended, down
 from stigmer_cli.stack.machine_stacks import HomeState, StackSight
@@ -42,8 +42,7 @@ def _ask_to_agree(cli: Cli, running: Sequence[StackSight]) -> None:
     """Return once a person agreed: some may belong to work that this person has forgotten, or that a script does."""
     for one in running:
         cli.out.note(f"{one.home}: {one.state}, open executions: {one.open_executions}")
-    if not cli.out.can_ask:
-        raise ConfigError("cannot ask before stopping them: there is no terminal", hint="stigmer down --all --yes")
+    require_person(cli, "stopping them", hint="stigmer down --all --yes")
     count = len(running)
     question = f"Stop {'this stack' if count == 1 else f'these {count} stacks'}?"
     ask_to_agree(cli, question, otherwise="nothing was stopped")

@@ -75,9 +75,8 @@ def show_progress(out: Output, clock: Clock) -> Iterator[Board]:
         else:
             yield board
     except KeyboardInterrupt:
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # the stack is stopped; another Ctrl-C would only spoil the exit code
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the stack is stopped
+            signal.signal(number, signal.SIG_IGN)  # another one would only spoil the exit code
         raise
     except StartFailed as error:
         out.note(f"the last lines of {error.log}:" if error.lines else f"{error.log} is empty")

@@ -4,6 +4,7 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.stack.next_steps import find_next_steps
 from stigmer_cli.cli.stack.progress import show_progress
 from stigmer_cli.cli.stack.ready import print_ready, tell_elsewhere, tell_outdated, tell_pending
+from stigmer_cli.stack.attach import cancelled_by_ctrl_c
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.remote import refuse_elsewhere
 from stigmer_cli.stack.restart import restart, restart_part
@@ -15,7 +16,7 @@ def restart_stack(cli: Cli, part: str | None, options: StackOptions) -> None:
     """Restart `part`, or all parts if it is None, and print where the stack listens once it is ready."""
     settings = cli.load_own_settings()
     refuse_elsewhere(settings, "stigmer restart")
-    around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
+    around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note, while_launching=cancelled_by_ctrl_c)
     before = read_record(settings.home.run)
     with show_progress(cli.out, cli.clock) as board:
         if part is None:

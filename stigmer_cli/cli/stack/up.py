@@ -13,7 +13,7 @@ from stigmer_cli.domain.stuck import RECONCILE
 from stigmer_cli.open_files import require_files
 from stigmer_cli.options import ReconcileMode
 from stigmer_cli.settings import Settings
-from stigmer_cli.stack.attach import cancelled_by_signals, follow_until_stopped
+from stigmer_cli.stack.attach import cancelled_by_ctrl_c, follow_until_stopped
 from stigmer_cli.stack.down import down
 from stigmer_cli.stack.known_homes import KnownHomes
 from stigmer_cli.stack.options import StackOptions
@@ -57,7 +57,7 @@ def start_stack(
 def _bring_up(
     cli: Cli, settings: Settings, options: StackOptions, began: datetime
 ) -> tuple[Ready, Sequence[PartTimings]]:
-    around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note, while_launching=cancelled_by_signals)
+    around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note, while_launching=cancelled_by_ctrl_c)
     with show_progress(cli.out, cli.clock) as board:
         timings = StartTimings(board, clock=cli.clock, began=began)
         ready = cli.run(up(settings, options, progress=timings, around=around))

@@ -18,6 +18,9 @@ from tests.support.polling import eventually
 from tests.support.running_server import TOKEN, Served, served
 
 NOWHERE = "127.0.0.1:1"
+FOR_OTHERS = {"WEB_CONCURRENCY": "auto"}
+"""What a shell may have for a server of another project: uvicorn takes it for a number."""
+
 KNOWN = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -28,7 +31,7 @@ async def ready(http: httpx.AsyncClient, headers: dict[str, str] | None = None) 
 
 
 async def test_a_foreign_client_gets_yes_or_no_and_the_owner_the_reason(tmp_path: Path) -> None:
-    async with served(tmp_path, NOWHERE) as server, httpx.AsyncClient(base_url=server.url) as http:
+    async with served(tmp_path, NOWHERE, FOR_OTHERS) as server, httpx.AsyncClient(base_url=server.url) as http:
         assert await ready(http) == (200, {"ready": True, "reasons": []})
         assert (await http.get("/v1/health")).status_code == 401
         _move_away(tmp_path)

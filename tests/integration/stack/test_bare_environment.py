@@ -73,7 +73,9 @@ def test_what_needs_a_home_says_how_to_name_one(arguments: tuple[str, ...], vari
     assert done.stderr.splitlines() == [message, f"hint: {HINT}"]
 
 
-@pytest.mark.parametrize("shell", [{}, {"TEMPORAL_ENV": "nosuch"}])
+@pytest.mark.parametrize(
+    "shell", [{}, {"TEMPORAL_ENV": "nosuch"}, {"OTEL_TRACES_EXPORTER": "console"}, {"GOMEMLIMIT": "4g"}]
+)
 async def test_temporal_starts_without_a_user_and_without_its_own_configuration(
     home: Home, tmp_path: Path, shell: dict[str, str]
 ) -> None:

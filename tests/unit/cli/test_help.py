@@ -169,6 +169,7 @@ def test_the_pager_is_the_users_or_less_and_none_where_it_cannot_work() -> None:
     assert find_pager({"PAGER": "cat"}) == ()
     assert find_pager({"PAGER": ""}) == ()
     assert find_pager({"PAGER": "sh", "TERM": "dumb"}) == ()
+    assert find_pager({"PAGER": "sh", "CI": "true"}) == ()
     assert find_pager({"PAGER": "/nowhere/less"}) == ()
     assert find_pager({"PAGER": "sh -c 'cat"}) == ()
 

@@ -90,7 +90,7 @@ def test_a_binary_is_asked_for_its_version_once_and_again_when_it_was_replaced(
     file, binary = tmp_path / "temporal.db", tmp_path / "temporal"
     asked: list[str] = []
 
-    def ask(binary: Path) -> str:
+    def ask(binary: Path, _environ: object) -> str:
         asked.append(binary.read_text()[4:])
         return f"temporal version {asked[-1]}"
 

@@ -102,9 +102,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="all calls of an execution have one key",
-        file="domain/step.py",
-        old='f"stigmer-step\\0{execution}\\0{key}"',
-        new='f"stigmer-step\\0{execution}\\0{len(key)}"',
+        file="domain/idempotency.py",
+        old="\\0{strip_retries(key)}{anew}",
+        new="\\0{len(key)}{anew}",
         caught_by=(LOOP,),
     ),
     Mutant(

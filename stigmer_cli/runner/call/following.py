@@ -38,11 +38,8 @@ def _keep_method(response: httpx.Response, following: httpx.Request) -> httpx.Re
     sent = response.request
     if response.status_code != httpx.codes.FOUND or sent.method in GET_AFTER_FOUND:
         return following
-    of_body = {name: sent.headers[name] for name in BODY_HEADERS if name in sent.headers}
+    headers = httpx.Headers(following.headers)
+    headers.update({name: sent.headers[name] for name in BODY_HEADERS if name in sent.headers})
     return httpx.Request(
-        sent.method,
-        following.url,
-        headers={**following.headers, **of_body},
-        stream=sent.stream,
-        extensions=following.extensions,
+        sent.method, following.url, headers=headers, stream=sent.stream, extensions=following.extensions
     )

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import unquote_plus
 
@@ -99,7 +99,8 @@ def make_http_client(proxies: Proxies = NO_PROXIES) -> httpx.AsyncClient:
 def _build(client: httpx.AsyncClient, request: CallRequest) -> httpx.Request:
     arguments = request.arguments
     own = _read_mapping(arguments, "headers")
-    headers = httpx.Headers({key: _write(value) for key, value in own.items() if value is not None})
+    written = {key: _write(value) for key, value in own.items() if value is not None}
+    headers = httpx.Headers(written, encoding="utf-8")  # as most clients send what is no ASCII
     headers.setdefault("Idempotency-Key", request.idempotency_key)
     content = _encode(arguments.get("body"), headers)
     url = httpx.URL(str(arguments["endpoint"]))
@@ -203,10 +204,9 @@ def _format(form: str, response: httpx.Response, content: bytes) -> Json:
         case "response":
             request = response.request
             return {
-                "request": {
+                "request": {  # what the task authenticated with is recorded nowhere
                     "method": request.method,
-                    "uri": str(request.url),
-                    # What the task authenticated with is recorded nowhere.
+                    "uri": str(request.url.copy_with(userinfo=b"")),
                     "headers": {key: value for key, value in request.headers.items() if key != "authorization"},
                 },
                 "statusCode": response.status_code,
@@ -231,10 +231,20 @@ def _parse(response: httpx.Response, content: bytes) -> Json:
     is_text = (
         not kind or kind.startswith("text/") or kind.endswith(("xml", "javascript", "yaml", "x-www-form-urlencoded"))
     )
+    found = _decode_text(response, content) if is_text else None
+    return base64.b64encode(content).decode() if found is None else found
+
+
+def _decode_text(response: httpx.Response, content: bytes) -> str | None:
+    """The text, in UTF-8 where nobody knows the charset that the server names; None where it is none."""
     try:
-        return content.decode(response.charset_encoding or "utf-8") if is_text else base64.b64encode(content).decode()
-    except (UnicodeDecodeError, LookupError):
-        return base64.b64encode(content).decode()
+        return content.decode(response.charset_encoding or "utf-8")
+    except LookupError:
+        with suppress(UnicodeDecodeError):
+            return content.decode()
+    except UnicodeDecodeError:
+        pass
+    return None
 
 
 def _parse_json(response: httpx.Response, content: bytes) -> Json:

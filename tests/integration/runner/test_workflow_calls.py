@@ -106,6 +106,8 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
     "/away": (302, JSON, b""),
     "/gone": (410, JSON, b'{"why": "sold"}'),
     "/empty": (204, JSON, b""),
+    "/unknown-charset": (200, "text/plain; charset=utf8mb4", "grüße".encode()),
+    "/unknown-bytes": (200, "text/plain; charset=utf8mb4", b"\xff"),
     "/elsewhere": (302, JSON, b""),
     "/moved.json": (302, JSON, b""),
     "/denied": (302, JSON, b""),
@@ -221,6 +223,8 @@ async def test_a_body_is_sent_as_its_kind_asks(client: httpx.AsyncClient, addres
     assert told["body"] == "a=x+y&b=1&b=2"
     told = await _call(client, method="post", endpoint=echo, body="plain ü", headers={"Idempotency-Key": "own"})
     assert (told["headers"]["content-type"], told["headers"]["idempotency-key"]) == ("text/plain; charset=utf-8", "own")
+    told = await _call(client, method="put", endpoint=f"{address}/away", redirect=True, headers={"X-Region": "Île"})
+    assert told["headers"]["x-region"].encode("iso-8859-1").decode() == "Île"
     told = await _call(client, method="post", endpoint=echo, body=[1])
     assert told["body"] == "[1]"
 
@@ -238,7 +242,9 @@ async def test_what_is_null_is_left_out_where_there_is_no_null(client: httpx.Asy
 
 
 async def test_a_response_is_given_in_the_form_that_is_asked_for(client: httpx.AsyncClient, address: str) -> None:
-    assert await _call(client, endpoint=f"{address}/text") == "grüße"
+    for path in ("text", "unknown-charset"):
+        assert await _call(client, endpoint=f"{address}/{path}") == "grüße", path
+    assert await _call(client, endpoint=f"{address}/unknown-bytes") == "/w=="
     assert await _call(client, endpoint=f"{address}/binary") == "AP8="
     assert await _call(client, endpoint=f"{address}/empty") is None
     assert await _call(client, endpoint=f"{address}/legacy") == {"n": 1}
@@ -246,7 +252,10 @@ async def test_a_response_is_given_in_the_form_that_is_asked_for(client: httpx.A
         assert await _call(client, endpoint=f"{address}/{path}") == "grüße", path
     assert await _call(client, endpoint=f"{address}/openapi.json", output="raw") == _base64(json.dumps(OPENAPI))
     whole = await _call(
-        client, Policy(scheme="bearer", properties={"token": "t"}), endpoint=f"{address}/echo", output="response"
+        client,
+        Policy(scheme="bearer", properties={"token": "t"}),
+        endpoint=f"{address.replace('//', '//user:password@')}/echo",
+        output="response",
     )
     assert sorted(whole) == ["content", "headers", "request", "statusCode"]
     assert (whole["statusCode"], whole["request"]["method"]) == (200, "GET")

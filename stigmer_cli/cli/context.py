@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Cli:
     """One invocation. `cli_of` replaces `out` once the command has read `--output`; `warned`: what was warned of.
 
-    `ended_by` is the signal that ended it; None also for Ctrl-C.
+    `ended_by` is the signal that ended it; None also for Ctrl-C. `is_look`: the command changes nothing.
     """
 
     environ: Mapping[str, str]
@@ -40,6 +40,7 @@ class Cli:
     servers_now: datetime | None = None
     warned: set[str] = field(default_factory=set)
     ended_by: int | None = None
+    is_look: bool = False
 
     def now(self) -> datetime:
         """The time to compute ages with: the server's in its last answer to `call`, else this machine's."""
@@ -132,7 +133,7 @@ class Cli:
         from stigmer_cli.credential import FileToken, read_token
         from stigmer_cli.stack.remote import refuse_copy, require_token
 
-        settings = self.load_settings(is_look=False, **flags)
+        settings = self._load_settings_of_server(flags)
         require_token(settings)
         if settings.server_url is None:
             refuse_copy(settings.home)
@@ -140,6 +141,20 @@ class Cli:
         if token is None and read_token(settings.home) is None:
             raise _explain_missing_token(settings.home)
         return settings, (lambda: token) if token else FileToken(settings.home)
+
+    def _load_settings_of_server(self, flags: Mapping[str, str | None]) -> "Settings":
+        """The settings that name the server; where they cannot be read, who only looks asks the stack here."""
+        from stigmer_cli.settings import BY_NAME, Settings, find_doubts
+        from stigmer_cli.stack.endpoints_file import read_endpoints
+
+        try:
+            return self.load_settings(is_look=False, **flags)
+        except ConfigError as error:
+            home, is_elsewhere = self.home, bool(self.environ.get(BY_NAME["server_url"].variable))
+            if not self.is_look or is_elsewhere or find_doubts(home) or read_endpoints(home) is None:
+                raise
+            self._warn_once(f"the settings of this shell cannot be read: {error.message}")
+        return _follow_stack(Settings(home=home))
 
     def call(self, ask: "Callable[[Client], Awaitable[T]]") -> T:
         """The answer to one call; raises NotRunning if the stack of this home is down."""
@@ -182,8 +197,8 @@ class Cli:
         from stigmer_cli.settings import Source
         from stigmer_cli.stack.server_unreachable import explain
 
-        settings = self.load_settings()
-        is_own = settings.sources["server_url"] is Source.DEFAULT
+        settings = self._load_settings_of_server({})
+        is_own = settings.sources.get("server_url", Source.DEFAULT) is Source.DEFAULT
         return explain(error, settings.server_target, settings.home, is_own=is_own)
 
 
@@ -204,10 +219,10 @@ def _explain_missing_token(home: "Home") -> StigmerError:
     return NotRunning(f"no stack was ever started in {home.shown}", hint="stigmer up")
 
 
-def cli_of(ctx: "typer.Context", output_format: Format = Format.TABLE) -> Cli:
+def cli_of(ctx: "typer.Context", output_format: Format = Format.TABLE, *, is_look: bool = False) -> Cli:
     """The invocation that `ctx` belongs to, set to print its results in `output_format`."""
     found = ctx.find_object(Cli)
     if found is None:
         raise TypeError("the application was called without its Cli")
-    found.out = Output(output_format)
+    found.out, found.is_look = Output(output_format), is_look
     return found

@@ -10,9 +10,9 @@ from pathlib import Path
 from stigmer_cli.clock import Clock
 from stigmer_cli.credential import read_token
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import StigmerError
+from stigmer_cli.errors import ConfigError, StigmerError
 from stigmer_cli.options import HOME_VARIABLE
-from stigmer_cli.settings import Settings, load
+from stigmer_cli.settings import Home, Settings, find_doubts, load
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.known_homes import KnownHomes
 from stigmer_cli.stack.precedence import follow_running_stack, keep_recorded
@@ -36,7 +36,7 @@ class HomeState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class StackSight:
-    """One home of the machine. `detail` says why it is refused; None is what is not known."""
+    """One home of the machine. `detail` says why it is refused, or what is wrong there; None is what is not known."""
 
     home: Path
     state: StackState | HomeState
@@ -106,10 +106,18 @@ async def _look_at(path: Path, clock: Clock) -> StackSight:
 
 
 def _settings_of(path: Path) -> Settings | None:
-    """The settings that the stack in `path` has, or had last; nothing of this shell's. None: no such folder."""
+    """The settings that the stack in `path` has, or had last; nothing of this shell's. None: no such folder.
+
+    A `config.toml` that cannot be read is one of its warnings, and hides no stack that runs.
+    """
     if not path.is_dir():
         return None
-    settings = load({}, {HOME_VARIABLE: str(path)}, user_home=None, is_look=True)
+    home = Home(path=path)
+    try:
+        settings = load({}, {HOME_VARIABLE: str(path)}, user_home=None, is_look=True)
+    except ConfigError as error:
+        doubts = find_doubts(home)
+        settings = Settings(home=home, warnings=(error.message,), distrust=doubts[0].message if doubts else "")
     if settings.distrust:
         return settings
     record, found = read_settings_record(settings.home), read_endpoints(settings.home)
@@ -121,6 +129,7 @@ async def _observe(settings: Settings, clock: Clock) -> StackSight:
     sight = StackSight(
         home=home.path,
         state=StackState.STOPPED,
+        detail="; ".join(settings.warnings),
         server_port=settings.server_port,
         temporal_port=settings.temporal_port if settings.runs_own_temporal else None,
     )

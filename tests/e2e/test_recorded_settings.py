@@ -229,11 +229,19 @@ def test_ports_and_another_temporal_stay_when_nothing_is_said(stigmer: Stigmer) 
     assert (row["value"], row["source"]) == (stigmer.environment["STIGMER_SERVER_PORT"], "record")
 
 
-def test_down_status_and_logs_work_in_a_shell_whose_settings_are_broken(stigmer: Stigmer) -> None:
+def test_what_looks_and_what_stops_works_in_a_shell_whose_settings_are_broken(stigmer: Stigmer) -> None:
     stigmer.ok("up")
+    stigmer.apply_agent()
     broken = shell(stigmer, STIGMER_UI_PORT="many", STIGMER_RECONCILE="perhaps")
 
-    assert broken("executions", "list").returncode == 2
+    name = stigmer.ok("run", "greeter", "hello", "--detach").strip()
+    for look in (("list",), ("list", "--stuck"), ("get", name), ("watch", name)):
+        assert "STIGMER_UI_PORT: 'many' is not a port number" in (done := broken("executions", *look)).stderr
+        assert done.returncode == 0, look
+    assert name in broken("agents", "list").stdout + broken("executions", "list").stdout
+    assert broken("run", "greeter", "hello").returncode == 2
+    elsewhere = shell(broken, STIGMER_SERVER_URL="https://prod.example")
+    assert elsewhere("executions", "list").returncode == 2
     status = broken("status", "-o", "json")
     assert (status.returncode, json.loads(status.stdout)["state"]) == (0, "ready")
     assert "STIGMER_UI_PORT: 'many' is not a port number" in status.stderr

@@ -87,7 +87,7 @@ def list_(
     """List agents by name, each with its number of executions."""
     from stigmer_cli.cli.agents.list import list_agents
 
-    list_agents(cli_of(ctx, output.fallback), limit=limit, is_yaml=output is AgentFormat.YAML)
+    list_agents(cli_of(ctx, output.fallback, is_look=True), limit=limit, is_yaml=output is AgentFormat.YAML)
 
 
 @agents.command("get")
@@ -95,7 +95,7 @@ def get(ctx: typer.Context, agent: AgentName, *, output: AgentOutput = AgentForm
     """Show one agent. With -o yaml, as a file that apply takes."""
     from stigmer_cli.cli.agents.get import show_agent
 
-    show_agent(cli_of(ctx, output.fallback), agent, is_yaml=output is AgentFormat.YAML)
+    show_agent(cli_of(ctx, output.fallback, is_look=True), agent, is_yaml=output is AgentFormat.YAML)
 
 
 @agents.command("delete")

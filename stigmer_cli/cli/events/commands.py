@@ -62,4 +62,4 @@ def list_(
     """List the events that are kept, newest first."""
     from stigmer_cli.cli.events.list import list_events
 
-    list_events(cli_of(ctx, output), type_=type_, limit=limit)
+    list_events(cli_of(ctx, output, is_look=True), type_=type_, limit=limit)

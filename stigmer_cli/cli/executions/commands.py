@@ -135,7 +135,7 @@ def list_(
 
     selection = select(ctx)
     page = Paging(limit=None if all_ else limit, cursor=cursor)
-    list_executions(cli_of(ctx, output), selection, page, is_stuck=stuck)
+    list_executions(cli_of(ctx, output, is_look=True), selection, page, is_stuck=stuck)
 
 
 @executions.command("get")
@@ -154,9 +154,9 @@ def get(
     from stigmer_cli.cli.executions.steps import show_step
 
     if step is None:
-        show_execution(cli_of(ctx, output), execution)
+        show_execution(cli_of(ctx, output, is_look=True), execution)
     else:
-        show_step(cli_of(ctx, output), execution, step)
+        show_step(cli_of(ctx, output, is_look=True), execution, step)
 
 
 @executions.command("watch")
@@ -172,7 +172,7 @@ def watch(
     """Follow an execution to its end. Exits 1 if it fails."""
     from stigmer_cli.cli.executions.watch import watch_execution
 
-    raise typer.Exit(watch_execution(cli_of(ctx, output), execution, timeout_s=timeout))
+    raise typer.Exit(watch_execution(cli_of(ctx, output, is_look=True), execution, timeout_s=timeout))
 
 
 @executions.command("cancel")

@@ -15,7 +15,7 @@ def show_execution(cli: Cli, execution: str) -> None:
     """Print it, and what to type if it is stuck."""
     name = resolve_id(cli, execution)
     found, events = cli.call(lambda client: _read_with_events(client, name))
-    stack = read_endpoints(cli.load_settings().home)
+    stack = read_endpoints(cli.home)
     link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None
     spans = find_spans(events, cli.now(), is_workflow=bool(found.spec.workflow_id))
     data = {

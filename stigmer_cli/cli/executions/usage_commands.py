@@ -31,4 +31,4 @@ def usage(
     """
     from stigmer_cli.cli.executions.usage import show_usage
 
-    show_usage(cli_of(ctx, output), since=since, until=until, agent=agent, by=by)
+    show_usage(cli_of(ctx, output, is_look=True), since=since, until=until, agent=agent, by=by)

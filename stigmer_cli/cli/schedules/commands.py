@@ -19,7 +19,7 @@ def list_(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
     """List schedules, with the time of the next execution."""
     from stigmer_cli.cli.schedules.list import list_schedules
 
-    list_schedules(cli_of(ctx, output))
+    list_schedules(cli_of(ctx, output, is_look=True))
 
 
 @schedules.command("pause")

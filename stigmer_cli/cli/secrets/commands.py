@@ -32,7 +32,7 @@ def list_(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
     """List the secrets, and what refers to each. No command shows a value."""
     from stigmer_cli.cli.secrets.list import list_secrets
 
-    list_secrets(cli_of(ctx, output))
+    list_secrets(cli_of(ctx, output, is_look=True))
 
 
 @secrets.command("delete")

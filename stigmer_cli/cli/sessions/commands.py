@@ -24,7 +24,7 @@ def list_(
     """List sessions, the one that was used last first."""
     from stigmer_cli.cli.sessions.list import list_sessions
 
-    list_sessions(cli_of(ctx, output), limit=limit)
+    list_sessions(cli_of(ctx, output, is_look=True), limit=limit)
 
 
 @sessions.command("get")
@@ -38,7 +38,7 @@ def get(
     """Show what was said in a session, the last message at the end."""
     from stigmer_cli.cli.sessions.get import show_session
 
-    show_session(cli_of(ctx, output), session, limit=limit)
+    show_session(cli_of(ctx, output, is_look=True), session, limit=limit)
 
 
 @sessions.command("delete")

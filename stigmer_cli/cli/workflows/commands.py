@@ -48,7 +48,7 @@ def list_(
     """List workflows by name, each with its number of executions."""
     from stigmer_cli.cli.workflows.list import list_workflows
 
-    list_workflows(cli_of(ctx, output.fallback), limit=limit, is_yaml=output is AgentFormat.YAML)
+    list_workflows(cli_of(ctx, output.fallback, is_look=True), limit=limit, is_yaml=output is AgentFormat.YAML)
 
 
 @workflows.command("get")
@@ -56,7 +56,7 @@ def get(ctx: typer.Context, workflow: WorkflowName, *, output: AgentOutput = Age
     """Show one workflow with its tasks. With -o yaml, as a file that apply takes."""
     from stigmer_cli.cli.workflows.get import show_workflow
 
-    show_workflow(cli_of(ctx, output.fallback), workflow, is_yaml=output is AgentFormat.YAML)
+    show_workflow(cli_of(ctx, output.fallback, is_look=True), workflow, is_yaml=output is AgentFormat.YAML)
 
 
 @workflows.command("delete")

@@ -94,6 +94,21 @@ async def test_all_are_stopped_and_one_that_cannot_be_is_named_with_its_way_out(
     assert sorted(other.processes()) == ["runner", "server", "supervisor", "temporal"]
 
 
+async def test_a_stack_that_runs_is_found_and_stopped_though_its_settings_cannot_be_read(
+    stack: Stack, tmp_path: Path
+) -> None:
+    await stack.up()
+    port = stack.settings().server_port
+    stack.home.config_file.write_text("this is = not toml")
+    known = KnownHomes({}, user_home=tmp_path / "ada")
+    [found] = await find_stacks(known, [stack.home.path], clock=CLOCK)
+    assert (found.state, found.is_running, found.server_port) == ("ready", True, port)
+    assert found.detail.startswith(f"cannot read {stack.home.config_file}")
+    results = await stop_stacks([found.home], CLOCK)
+    assert isinstance(results[found.home], Ended)
+    assert stack.processes() == {}
+
+
 async def test_a_port_clash_names_the_other_stack_once_and_how_to_stop_it(stack: Stack, other: Stack) -> None:
     ready = await stack.up()
     settings, there = stack.settings(), stack.home.path

@@ -23,6 +23,16 @@ URL = re.compile(
 """As SQLAlchemy reads it: a password may hold anything but `@`, also unquoted."""
 
 
+LOCK_TIMEOUT = "lock timeout"
+"""In PostgreSQL's words for a statement that waited too long for somebody else's lock."""
+
+WHO_LOCKS = (
+    'psql -c "SELECT pid, application_name, xact_start, query FROM pg_stat_activity'
+    " WHERE state LIKE 'idle in transaction%'\""
+)
+"""Shows who may hold a lock for long; `SELECT pg_terminate_backend(pid)` ends that."""
+
+
 def complete_url(url: str, environ: Mapping[str, str]) -> str:
     """`url` with what it leaves open taken from `environ`; as it is where it is no PostgreSQL URL that can be read."""
     found = URL.match(url)

@@ -6,11 +6,11 @@ them a moment, and leaves the CPU to Temporal.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.errors import StigmerError
+from stigmer_cli.errors import StigmerError, StoreBusy
 from stigmer_cli.store.executions import Taken
 from stigmer_cli.store.store import Store
 
@@ -58,12 +58,24 @@ class GroupCommit:
         """Write all that wait now. Where this is cancelled they still wait, and the next caller writes them again."""
         batch = dict(self._waiting)
         marks = {taken.id: taken for taken in batch.values()}  # of two for one execution the later one
-        found: Written
-        try:
-            found = await self._store.executions.mark_all_submitted(list(marks.values()))
-        except StigmerError as error:
-            found = error  # each caller raises it
+        found = await self._write(list(marks.values()))
+        if isinstance(found, StoreBusy) and len(marks) > 1:
+            await self._write_each(batch)
+            return
         for written, taken in batch.items():
             self._waiting.pop(written, None)
             is_other_epoch = marks[taken.id].epoch != taken.epoch
             written.set_result(found - {taken.id} if is_other_epoch and isinstance(found, set) else found)
+
+    async def _write(self, marks: Sequence[Taken]) -> Written:
+        try:
+            return await self._store.executions.mark_all_submitted(marks)
+        except StigmerError as error:
+            return error  # each caller raises it
+
+    async def _write_each(self, batch: Mapping[asyncio.Future[Written], Taken]) -> None:
+        """Write each mark by itself: somebody holds one of the rows, and the others are not to wait for that."""
+        for written, taken in batch.items():
+            found = await self._write([taken])
+            self._waiting.pop(written, None)
+            written.set_result(found)

@@ -47,6 +47,8 @@ async def describe_health(called: Services) -> Health:
     strain = called.dispatcher.strain
     if strain and not held:
         reasons.append(f"Temporal answers, but submits have been failing since {iso(strain.since)} ({strain.cause})")
+    held_up = called.outages.describe() if not error else []
+    reasons.extend(held_up)
     if called.loop.complaint:
         reasons.append(called.loop.complaint)
     queue = _task_queue(called)
@@ -78,7 +80,7 @@ async def describe_health(called: Services) -> Health:
             id=called.store.id,
             kind=called.store.kind,
             revision="" if error else await called.store.schema_revision(),
-            error=error or unwritten,
+            error=error or unwritten or "; ".join(held_up),
         ),
         servers=[_server(one) for one in called.registry.servers],
         executions=await _executions(called) if not error else ExecutionsHealth(),

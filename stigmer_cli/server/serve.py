@@ -7,16 +7,15 @@ import random
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from typing import Any
 
 import structlog
 import uvicorn
 
 from stigmer_cli.clock import Clock, ClockWatch, Jump, until_next_s
 from stigmer_cli.credential import FileToken, ensure_token
-from stigmer_cli.errors import StoreMissing, Unavailable
+from stigmer_cli.errors import StoreMissing
 from stigmer_cli.executions.accept import Acceptor
 from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.canceller import Canceller
@@ -39,6 +38,7 @@ from stigmer_cli.server.connections import KEPT_S, HttpConnection
 from stigmer_cli.server.counted_gateway import CountedGateway
 from stigmer_cli.server.listen import ServerTls, check_settings, load_tls, open_listener, url_of
 from stigmer_cli.server.metrics import Metrics
+from stigmer_cli.server.outages import Loop, Outages
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.registry import ServerRegistry
 from stigmer_cli.server.services import Services
@@ -62,10 +62,6 @@ GRACE_S, GRACE_ELSEWHERE_S = 1, 2
 TICK_S, TICKS = 1.0, 10
 """The time between two ticks, and how many of uvicorn's own that stands for: it writes a new date after ten of them."""
 
-AGAIN_S = 1.0
-"""How long the loops wait before they use a database again that was away."""
-
-Loop = Callable[[], Coroutine[Any, Any, None]]
 
 log = structlog.get_logger()
 
@@ -120,8 +116,7 @@ class _Server:
         own_clock, self.clock = clock, (clock := store.clock)
         self.metrics = Metrics()
         store.runs.on_usage = store.steps.on_usage = self.metrics.models.record_usage
-        ids = IdGenerator(clock, rng)
-        record = _record_of(settings, ids)
+        record = _record_of(settings, ids := IdGenerator(clock, rng))
         self.registry = ServerRegistry(store, record, clock=clock, request=settings.home.adoption_file)
         self.registry.link = self.connection = self._make_connection(rng)
         gateway = self._make_gateway(store, rng)
@@ -155,6 +150,7 @@ class _Server:
             pollers=self.pollers,
             cluster=self.cluster,
             loop=self.watch,
+            outages=Outages(clock),
             clock_watch=self.clock_watch,
             reconciling=self._make_reconciling(store, gateway),
             stuck=self.stuck,
@@ -228,7 +224,7 @@ class _Server:
         ]
         async with asyncio.TaskGroup() as group, _stop_signals(self._make_stop(http)):
             tasks = [
-                group.create_task(_run_through_outages(loop, self.clock), name=f"loop {loop.__qualname__}")
+                group.create_task(self.services.outages.run_through(loop), name=f"loop {loop.__qualname__}")
                 for loop in loops
             ]
             tasks.append(group.create_task(application.load(), name="late routes"))
@@ -272,16 +268,6 @@ def _record_of(settings: Settings, ids: IdGenerator) -> ServerRecord:
         pid=os.getpid(),
         address=settings.temporal_target,
     )
-
-
-async def _run_through_outages(loop: Loop, clock: Clock) -> None:
-    """Run `loop` for ever, again after each time that the database was away; any other error ends the process."""
-    while True:
-        try:
-            await loop()
-        except Unavailable as error:
-            log.warning("loop_waits", loop=loop.__qualname__, cause=error.message, again_in_s=AGAIN_S)
-        await clock.sleep(AGAIN_S)
 
 
 def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

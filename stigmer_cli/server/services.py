@@ -18,6 +18,7 @@ from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.server.cluster_identity import ClusterWatch
 from stigmer_cli.server.metrics import Metrics
+from stigmer_cli.server.outages import Outages
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.registry import ServerRegistry
 from stigmer_cli.server.vault import Vault
@@ -46,6 +47,7 @@ class Services:
     pollers: PollerWatch
     cluster: ClusterWatch
     loop: LoopWatch
+    outages: Outages
     clock_watch: ClockWatch
     reconciling: Reconciling
     stuck: StuckWatch

@@ -25,6 +25,7 @@ from stigmer_cli.paths import absolute_path
 from stigmer_cli.store import errors, migrate, statements
 from stigmer_cli.store.async_engine import AsyncConnection, AsyncEngine, create_async_engine
 from stigmer_cli.store.execution_counts import merge_counts
+from stigmer_cli.store.postgres_pool import watch_pool
 from stigmer_cli.store.sqlite_driver import SingleCallConnection, connect
 from stigmer_cli.store.sqlite_file import StoreFile, publish, uri
 from stigmer_cli.store.sqlite_transaction import Body, run_in_thread
@@ -184,7 +185,7 @@ class PostgresBackend:
         )
         self.reader = self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self.reader_of_one = self.reader
-        event.listen(self.writer.sync_engine, "checkin", _leave_read_only_to_the_server)
+        watch_pool(self.writer.sync_engine)
 
     async def run_whole(self, connection: AsyncConnection, body: Body[R]) -> R:
         """Run `body`; the caller commits."""
@@ -210,12 +211,6 @@ class PostgresBackend:
         """Close every connection; the server answers for its files, whatever `keeps_log` says."""
         del keeps_log
         await self.writer.dispose()
-
-
-def _leave_read_only_to_the_server(connection: Any, _record: object) -> None:  # noqa: ANN401 (SQLAlchemy's wrapper)
-    """SQLAlchemy resets a reader's connection to "read write", which would override a read-only server."""
-    if connection is not None:
-        connection.set_read_only(None)
 
 
 def _open_sqlite(file: StoreFile, clock: Clock, owner: str, busy_timeout_s: float, scripts: Path) -> SqliteBackend:

@@ -17,6 +17,7 @@ from stigmer_cli.errors import (
     TooLarge,
     Unavailable,
 )
+from stigmer_cli.libpq import WHO_LOCKS
 from stigmer_cli.store.sqlite_file import StoreFile
 from stigmer_cli.time_format import span
 
@@ -35,7 +36,9 @@ _POSTGRES_BUSY = frozenset({"55P03", "57014"})
 _POSTGRES_DEADLOCK = "40P01"
 _POSTGRES_MACHINE = frozenset({"53100", "58030", "58P01", "XX001", "XX002"})
 _POSTGRES_SETUP = frozenset({"28000", "28P01", "3D000", "42501", "42P01", "3F000"})
-_POSTGRES_LATER = ("08", "40", "53", "57", "25006")
+POSTGRES_READ_ONLY = "25006"
+_POSTGRES_LATER = ("08", "40", "53", "57", POSTGRES_READ_ONLY)
+_POSTGRES_LOCKED = "55P03"
 
 
 class Deadlocked(StoreBusy):
@@ -122,7 +125,8 @@ def _of_state(state: str, message: str, server: str) -> StigmerError | None:
     if state == _POSTGRES_DEADLOCK:
         return Deadlocked(f"PostgreSQL at {server} ended a deadlock: {message}")
     if state in _POSTGRES_BUSY:
-        return StoreBusy(f"PostgreSQL at {server} took too long: {message}")
+        hint = WHO_LOCKS if state == _POSTGRES_LOCKED else ""
+        return StoreBusy(f"PostgreSQL at {server} took too long: {message}", hint=hint)
     if state in _POSTGRES_MACHINE:
         return MachineError(f"PostgreSQL at {server} cannot write or read its disk: {message}")
     if state in _POSTGRES_SETUP:

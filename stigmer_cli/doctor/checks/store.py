@@ -6,6 +6,7 @@ from pathlib import Path
 from stigmer_cli.doctor.check import Found, Scope, Severity, check, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts.facts import Facts, StoreSeen
 from stigmer_cli.doctor.text import size
+from stigmer_cli.libpq import LOCK_TIMEOUT, WHO_LOCKS
 
 WAL_LARGE_BYTES = 256 * 1024 * 1024
 OK = "ok"
@@ -75,7 +76,8 @@ async def usable(facts: Facts) -> Found:
     store = health.store
     evidence = {"kind": store.kind, "revision": store.revision, "error": store.error}
     if store.error:
-        return failed(f"the server cannot use its database: {store.error}", "stigmer logs server --tail 20", **evidence)
+        fix = WHO_LOCKS if LOCK_TIMEOUT in store.error else "stigmer logs server --tail 20"
+        return failed(f"the server cannot use its database: {store.error}", fix, **evidence)
     schema = f", schema {store.revision}" if store.revision else ""
     return passed(f"the server uses its {store.kind} database{schema}", **evidence)
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from stigmer_cli.domain.identity import ExecutionId, RunId
-from stigmer_cli.errors import Unavailable
+from stigmer_cli.errors import StoreBusy, Unavailable
 from stigmer_cli.executions.group_commit import GroupCommit
 from stigmer_cli.store.executions import Taken
 from stigmer_cli.store.store import Store
@@ -21,12 +21,15 @@ class SlowDisk:
     def __init__(self) -> None:
         self.commits: list[list[str]] = []
         self.fails = False
+        self.locked = ""
 
     async def mark_all_submitted(self, marks: Sequence[Taken]) -> set[ExecutionId]:
         await asyncio.sleep(1)
         self.commits.append([f"{mark.id}/{mark.epoch}" for mark in marks])
         if self.fails:
             raise Unavailable("the disk is away")
+        if self.locked in {mark.id for mark in marks}:
+            raise StoreBusy("somebody holds the row")
         return {mark.id for mark in marks}
 
 
@@ -87,3 +90,12 @@ def test_a_failed_commit_is_reported_to_all_who_were_in_it() -> None:
     disk = SlowDisk()
     disk.fails = True
     assert told(disk, (taken("a"), 0.0), (taken("b"), 0.1)) == ["the disk is away", "the disk is away"]
+
+
+def test_a_row_that_somebody_holds_keeps_only_its_own_mark_from_being_written() -> None:
+    disk = SlowDisk()
+    disk.locked = "b"
+    marks = [(taken("a"), 0.0), *((taken(name), 0.5) for name in "bcd")]
+    assert told(disk, *marks) == [True, "somebody holds the row", True, True]
+    assert [sorted(commit) for commit in disk.commits[:2]] == [["a/1"], ["b/1", "c/1", "d/1"]]
+    assert sorted(disk.commits[2:]) == [["b/1"], ["c/1"], ["d/1"]]

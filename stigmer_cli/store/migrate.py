@@ -25,6 +25,7 @@ EMPTY = "none"
 """The revision of a database that holds no tables yet."""
 
 VERSION_TABLE = "alembic_version"
+STIGMERS_OWN = "executions"
 
 
 def head(scripts: Path) -> str:
@@ -40,6 +41,12 @@ def revision(connection: Connection, scripts: Path, name: str) -> str:
     tables = inspect(connection).get_table_names()
     found = _recorded_revision(connection) if VERSION_TABLE in tables else None
     if found is None:
+        if VERSION_TABLE in tables and STIGMERS_OWN in tables:  # as in a copy of what could be read of a damaged file
+            raise MachineError(
+                f"{name} has lost the version of its tables; nothing is written",
+                hint=f"if this version of Stigmer had it open last, say so in that database, then stigmer up:"
+                f" INSERT INTO {VERSION_TABLE} VALUES ('{head(scripts)}')",
+            )
         if tables:
             raise MachineError(
                 f"{name} holds tables that are not Stigmer's; nothing is written", hint="name another database"

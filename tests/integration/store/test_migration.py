@@ -41,6 +41,22 @@ def columns(file: Path) -> list[str]:
         return [row[1] for row in connection.execute("PRAGMA table_info(agents)")]
 
 
+async def test_a_salvaged_file_that_has_lost_its_version_is_used_again_as_the_hint_says(file: Path) -> None:
+    url = f"sqlite:///{file}"
+    async with await open_store(url, clock=RealSleepClock()) as store:
+        id_ = await accepted(store)
+    with closing(sqlite3.connect(file)) as salvaged:
+        salvaged.execute("DELETE FROM alembic_version")
+        salvaged.commit()
+    with pytest.raises(MachineError, match="has lost the version of its tables; nothing is written") as refused:
+        await open_store(url, clock=RealSleepClock())
+    with closing(sqlite3.connect(file)) as salvaged:
+        salvaged.execute(refused.value.hint.partition("stigmer up: ")[2])
+        salvaged.commit()
+    async with await open_store(url, clock=RealSleepClock()) as store:
+        assert (await store.executions.get(id_)).message == "hello"
+
+
 async def test_a_migration_copies_the_file_before_it_changes_it(file: Path, tmp_path: Path) -> None:
     clock = RealSleepClock()
     url = f"sqlite:///{file}"

@@ -308,7 +308,9 @@ def _judge_absent(
 def _judge_recorded(child: ChildRecord, clock: Clock) -> PartStatus:
     """The status of a part whose supervisor does not answer: only whether the process still runs is known."""
     is_alive = child.id is not None and child.id.is_alive
-    uptime_s = max(0.0, (clock.now() - parse_time(child.started_at)).total_seconds()) if is_alive else None
+    # One that the kernel has not ended is recorded without a start.
+    is_timed = is_alive and child.started_at is not None
+    uptime_s = max(0.0, (clock.now() - parse_time(child.started_at)).total_seconds()) if is_timed else None
     return PartStatus(
         name=child.name,
         state=PartState.NOT_READY if is_alive else PartState.STOPPED,

@@ -1,5 +1,6 @@
 """What is missing until a stack is proven ready, and what `status` makes of it."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.readiness import find_unready_parts, select_changes
 from stigmer_cli.stack.server_probe import RunnerPoller, ServerObservation
 from stigmer_cli.stack.status import PartState, StackState, SupervisorObservation, judge_stack
-from stigmer_cli.supervisor.process import ProcessId
+from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord, SupervisorRecord
 
 BORN = "2026-05-04T12:00:00.000Z"
@@ -231,3 +232,13 @@ def test_nothing_at_all_is_stopped_and_exits_with_3() -> None:
 
     assert (found.state, found.exit_code) == (StackState.STOPPED, 3)
     assert [part.state for part in found.parts] == [PartState.STOPPED] * 4
+
+
+def test_what_the_kernel_has_not_ended_has_no_age_since_1970() -> None:
+    me = ProcessId(pid=os.getpid(), mark=start_mark(os.getpid()) or "")
+    exit_ = ExitRecord(at=BORN, code=None, why=f"the kernel has not ended pid {me.pid}")
+    left = ChildRecord(name="runner", state="stopped", id=me, last_exit=exit_)
+    observed = SupervisorObservation(record=with_child(left), is_answering=False, is_there=False)
+    found = judge_stack(observed, ServerObservation(), ENDPOINTS, home="/h", clock=SystemClock())
+    [runner] = [part for part in found.parts if part.name == "runner"]
+    assert (runner.state, runner.pid, runner.uptime_s) == (PartState.NOT_READY, me.pid, None)

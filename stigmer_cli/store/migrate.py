@@ -26,6 +26,7 @@ EMPTY = "none"
 
 VERSION_TABLE = "alembic_version"
 STIGMERS_OWN = "executions"
+SAY_SO = "if this version of Stigmer had it open last, say so in that database, then stigmer up"
 
 
 def head(scripts: Path) -> str:
@@ -44,8 +45,7 @@ def revision(connection: Connection, scripts: Path, name: str) -> str:
         if VERSION_TABLE in tables and STIGMERS_OWN in tables:  # as in a copy of what could be read of a damaged file
             raise MachineError(
                 f"{name} has lost the version of its tables; nothing is written",
-                hint=f"if this version of Stigmer had it open last, say so in that database, then stigmer up:"
-                f" INSERT INTO {VERSION_TABLE} VALUES ('{head(scripts)}')",  # noqa: S608 - a person types it
+                hint=f"{SAY_SO}: INSERT INTO {VERSION_TABLE} VALUES ('{head(scripts)}')",  # noqa: S608 - a person types it
             )
         if tables:
             raise MachineError(

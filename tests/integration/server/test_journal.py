@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.api.query import Query
-from stigmer_cli.api.reports import ClaimAnswer
+from stigmer_cli.api.reports import ClaimAnswer, OutcomeReport, ReportResponse
+from stigmer_cli.api.resume import ResumeRequest
 from stigmer_cli.api.steps import CutOffRequest, CutOffResponse, StepDraftBody, StepEndBody
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import AttentionCode
+from stigmer_cli.domain.idempotency import CallGenerations
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import RESULT_BYTES_MAX, BeginAnswer, Effect, StepKind, StepState
 from stigmer_cli.errors import RequestError, TooLarge
@@ -221,3 +223,24 @@ async def test_a_run_cuts_off_what_an_earlier_attempt_left_in_the_air(stage: Sta
     assert (first.state, first.error, second.state) == (StepState.FAILED, "it was cut off", StepState.BEGUN)
     whole = request.model_copy(update={"below": [""]})
     assert await reports.cut_off_steps(stage.execution, whole) == CutOffResponse(taken=True)
+
+
+async def test_an_attempt_is_told_which_calls_a_person_had_made_anew(stage: Stage) -> None:
+    await stage.claim()
+    reports, run = RunReports(stage.client), step_runner.RUN
+    work = await reports.begin_attempt(stage.execution, epoch=1, run=run, attempt=1, runner="r")
+    assert work is not None
+    assert work.generations is None
+    ends = [StepEndBody(state=StepState.FAILED, error="no"), StepEndBody(state=StepState.DONE, result="1")]
+    for number, end in enumerate(ends):
+        step = body(number, effect=Effect.ONCE)
+        await reports.begin_step(stage.execution, epoch=1, run=run, attempt=1, step=step)
+        await reports.finish_step(stage.execution, epoch=1, run=run, attempt=1, step=step, end=end)
+    outcome = OutcomeReport(epoch=1, run=run, attempt=1, phase=Phase.FAILED, error="no")
+    await stage.client.report(stage.execution, "outcome", outcome, ReportResponse)
+    await stage.client.resume_executions(ResumeRequest(ids=[stage.execution], forget_from="/1"))
+    workflow = (await stage.client.execution(stage.execution)).status.dispatch.workflow_id
+    await reports.claim(stage.execution, epoch=2, run="run-2", runner="r", workflow=workflow, first_run="run-2")
+    work = await reports.begin_attempt(stage.execution, epoch=2, run="run-2", attempt=1, runner="r")
+    assert work is not None
+    assert work.call_generations == CallGenerations(present=1, kept={"/0": 0})

@@ -1,6 +1,10 @@
 """The question before a command changes or deletes much."""
 
+import signal
 import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -20,6 +24,30 @@ def require_input(cli: Cli, what: str, *, hint: str) -> None:
     name = find_ci_variable(cli.environ)
     if name and sys.stdin.isatty():
         raise ConfigError(f"nobody types {what} in CI, which the variable {name} says this is", hint=hint)
+
+
+def ask_hidden(question: str) -> str:
+    """What a person types without an echo. Raises typer.Abort for Ctrl-C."""
+    with _hiding_after_stop(f"{question}: "):
+        return str(typer.prompt(question, hide_input=True, err=True))
+
+
+@contextmanager
+def _hiding_after_stop(prompt: str) -> Iterator[None]:
+    """Hide what is typed again after Ctrl-Z and `fg`, by which the shell sets the terminal as it has it itself."""
+
+    def hide(_number: int, _frame: object) -> None:
+        modes = termios.tcgetattr(sys.stdin)
+        modes[3] &= ~termios.ECHO
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, modes)
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+
+    before = signal.signal(signal.SIGCONT, hide)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCONT, before)
 
 
 def ask_to_agree(cli: Cli, question: str, *, otherwise: str) -> None:

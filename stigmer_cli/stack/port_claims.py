@@ -30,6 +30,10 @@ class PortClaims:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Release all."""
+        self.leave_to_supervisor()
+
+    def leave_to_supervisor(self) -> None:
+        """Release our share of all: what a supervisor has inherited stays claimed for as long as it lives."""
         for held in self._held.values():
             held.close()
         self._held.clear()

@@ -280,6 +280,7 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
         spec, keeps = supervisor_spec(settings, children), around.claims.descriptors
         with around.while_launching():
             own = await launch(spec, environ=around.environ, clock=clock, keeps=keeps)
+        around.claims.leave_to_supervisor()  # should it be stopped, others need not wait for this call to notice
     except Conflict as error:
         opening.take_back()
         raise explain_silence(home) from error

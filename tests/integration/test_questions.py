@@ -95,3 +95,20 @@ def test_a_hidden_question_that_is_ended_leaves_the_terminal_with_its_echo(
         assert asked.getecho()
         asked.close()
     assert asked.exitstatus == 128 + number
+
+
+def test_a_hidden_answer_stays_hidden_after_ctrl_z_and_fg(tmp_path: Path) -> None:
+    environment = {**os.environ, "STIGMER_HOME": str(tmp_path), "TERM": "dumb", "PS1": "shell> "}
+    shell = pexpect.spawn("bash", ["--norc", "-i"], env=environment, timeout=ANSWER_MAX_S, encoding="utf-8")
+    with shell:
+        shell.expect_exact("shell> ")
+        shell.sendline(f"{STIGMER} secrets set KEY")
+        shell.expect_exact("Value of KEY: ")
+        shell.send("\x1a")
+        shell.expect(r"Stopped.*shell> ")
+        shell.sendline("fg")
+        shell.expect_exact("Value of KEY: ")
+        assert not shell.getecho()
+        shell.sendline("canary-of-a-secret")
+        shell.expect_exact("no stack was ever started")
+        assert "canary" not in shell.before

@@ -3,10 +3,8 @@
 import sys
 from typing import BinaryIO
 
-import typer
-
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.question import require_input
+from stigmer_cli.cli.question import ask_hidden, require_input
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.domain.secret import VALUE_BYTES_MAX, find_name_problem, find_value_problem
 from stigmer_cli.errors import ConfigError, RequestError
@@ -29,16 +27,12 @@ def set_secret(cli: Cli, name: str, *, is_argument_given: bool) -> None:
         raise RequestError(problem, hint=HELP)
     if not cli.can_ask:
         require_input(cli, "a value", hint=f"stigmer secrets set {name} < FILE")
-    value = _ask(name) if cli.can_ask else read_value(sys.stdin.buffer)
+    value = ask_hidden(f"Value of {name}") if cli.can_ask else read_value(sys.stdin.buffer)
     if problem := find_value_problem(value):
         raise RequestError(f"{name}: {problem}", hint=HELP)
     kept = call_with_retry(cli, lambda client: client.set_secret(name, value))
     verb = "set" if kept.created_at == kept.updated_at else "changed"
     cli.out.result(kept.to_wire(), lambda console: console.print(f"secret/{kept.name} {verb}"))
-
-
-def _ask(name: str) -> str:
-    return str(typer.prompt(f"Value of {name}", hide_input=True, err=True))
 
 
 def read_value(stream: BinaryIO) -> str:

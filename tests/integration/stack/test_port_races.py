@@ -1,15 +1,18 @@
 """Stacks that are started at the same moment, and a port that is taken after it was found free."""
 
 import asyncio
+import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stigmer_cli.clock import SystemClock
+from stigmer_cli.errors import OperationFailed
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.down import down
 from stigmer_cli.stack.options import StackOptions
@@ -107,3 +110,21 @@ async def test_a_port_that_somebody_takes_after_it_was_found_free_is_drawn_again
 def _is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.skipif(not IS_LINUX, reason="elsewhere every claim is granted")
+async def test_an_up_that_has_not_noticed_the_end_of_its_stack_keeps_no_port_from_another(tmp_path: Path) -> None:
+    """As where one `stigmer down` and another `up` are typed while the first `up` still waits."""
+    async with homes(tmp_path, 1) as [stack]:
+        (stack.home.path / "runner.pid").mkdir()  # the runner cannot start, so that `up` waits
+        waiting = asyncio.create_task(stack.up())
+        await until_true(lambda: "server" in stack.processes(), "a stack that starts")
+        supervisor = stack.processes()["supervisor"]
+        supervisor.send(signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while supervisor.is_alive and time.monotonic() < deadline:
+            time.sleep(0.01)  # noqa: ASYNC251 - so that the first `up` does not notice it
+        with PortClaims() as claims:
+            assert claims.take(stack.settings().server_port)
+        with suppress(OperationFailed):
+            await waiting

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,12 @@ from stigmer_cli.errors import InUse, OperationFailed, OtherTemporal, StoreMissi
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.gone_programs import WAY_OUT
+from stigmer_cli.stack.parts import TEMPORAL
 from stigmer_cli.stack.ports import is_free, owner_of
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
 
 LINES_SHOWN = 20
+KEPT = "and executions are not in it: they are submitted again, or resumed"
 PORT_TAKEN = re.compile(r"address already in use", re.IGNORECASE)
 FLAGS = {"temporal": ("--temporal-port", "--ui-port"), "server": ("--port",)}
 
@@ -55,6 +58,9 @@ class StartRefused(StartFailed):
 def start_failed(failed_part: FailedPart) -> StartFailed:
     """The error that says why `failed_part` did not start, and what to do."""
     why = failed_part.child.last_exit.why if failed_part.child.last_exit else "it never ran"
+    if is_temporal_damaged(failed_part.child, failed_part.lines):
+        message = f"temporal does not start: {why}; its database {failed_part.home.temporal_file} is damaged, {KEPT}"
+        return StartFailed(message, hint=set_temporal_aside(failed_part.home), failed_part=failed_part)
     text = "\n".join([why, *failed_part.lines])
     cause, hint = next(
         ((cause(failed_part), fix(failed_part)) for pattern, cause, fix in KNOWN if pattern.search(text)),
@@ -98,6 +104,21 @@ POSTGRESQL = re.compile(r"PostgreSQL at [^\n]* (?:is not available|refuses|canno
 
 def _postgresql(failed_part: FailedPart) -> str:
     return next(match[0] for line in reversed(failed_part.lines) if (match := POSTGRESQL.search(line)))
+
+
+TEMPORAL_DAMAGED = re.compile(r"database disk image is malformed|file is not a database|no such table: \w+")
+"""What SQLite says to Temporal of its file. Any other part has a store that is not to be set aside."""
+
+
+def is_temporal_damaged(child: ChildRecord, lines: Sequence[str]) -> bool:
+    """Whether the stack's own Temporal does not start because its database file is damaged, or empty."""
+    return child.name == TEMPORAL and TEMPORAL_DAMAGED.search("\n".join(lines)) is not None
+
+
+def set_temporal_aside(home: Home) -> str:
+    """The command that has Temporal begin with a new file: what executions need is in the store."""
+    folder = shlex.quote(str(home.data / "damaged-temporal"))
+    return f"mkdir -p {folder} && mv {shlex.quote(str(home.temporal_file))}* {folder}/ && stigmer up"
 
 
 PROGRAM_GONE = re.compile(r"could not be started: (its program \S.* is gone|\[Errno 2\])")

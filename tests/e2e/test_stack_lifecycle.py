@@ -334,3 +334,23 @@ def test_a_home_keeps_its_data_whatever_its_path(tmp_path: Path) -> None:
         assert [item["status"]["phase"] for item in stigmer.json("executions", "list")["items"]] == ["COMPLETED"]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a?b%20c#d é", "state"]
         stigmer.ok("down")
+
+
+@pytest.mark.parametrize("damage", [b"no database at all " * 400, b""], ids=["garbage", "empty"])
+def test_what_up_prints_of_a_damaged_database_of_temporal_starts_the_stack_and_loses_nothing(
+    stigmer: Stigmer, damage: bytes
+) -> None:
+    stigmer.ok("up", "--no-ui")
+    stigmer.apply_agent()
+    stigmer.ok("down")
+    file = stigmer.home / "data" / "temporal.db"
+    for side in ("-wal", "-shm"):
+        file.with_name(file.name + side).unlink(missing_ok=True)
+    file.write_bytes(damage)
+    refused = stigmer.json("up", "--no-ui")
+    assert f"its database {file} is damaged" in refused["detail"]
+    typed = f"PATH={Path(stigmer.command).parent}:$PATH; {refused['hint']} --no-ui"
+    subprocess.run(["/bin/sh", "-c", typed], env=stigmer.environment, check=True, capture_output=True, timeout=60)
+    assert "hello" in stigmer.ok("run", "greeter", "hello")
+    assert (stigmer.home / "data" / "damaged-temporal" / "temporal.db").is_file()
+    stigmer.ok("down")

@@ -8,7 +8,7 @@ from stigmer_cli.doctor.repairs.parts import START_PART
 from stigmer_cli.doctor.text import clock_time, count, without_named_binary
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
-from stigmer_cli.stack.failure import FailedPart, is_program_gone, start_failed
+from stigmer_cli.stack.failure import FailedPart, is_program_gone, is_temporal_damaged, start_failed
 from stigmer_cli.stack.gone_programs import WAY_OUT
 from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import parse_time
@@ -162,6 +162,8 @@ async def _judge_loop(facts: Facts, child: ChildRecord, lines: tuple[str, ...], 
     told = start_failed(FailedPart(child=child, lines=lines, endpoints=facts.endpoints, home=facts.settings.home))
     last = f"; its last line: {lines[-1]}" if lines else ""
     message = f"{told.message} ({child.failures} times in a row){last}"
+    if is_temporal_damaged(child, lines):
+        return failed(told.message, told.hint, **evidence)
     if _is_named_binary(facts, child):
         return failed(message, f"{without_named_binary(facts)} && stigmer restart", **evidence)
     poison = await _find_poison(facts) if child.name == RUNNER else ""

@@ -1,5 +1,6 @@
 """Why a part did not start: told by the code that it wrote into its log, in its own words."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,23 @@ def test_a_server_that_another_temporal_keeps_from_starting_names_it_and_the_way
     assert isinstance(error, StartRefused)
     assert error.message.endswith("; server srv-1 (pid 7 on ada) uses this store with another Temporal, at t:7233")
     assert error.hint.endswith("stigmer up --adopt-temporal")
+
+
+@pytest.mark.parametrize(
+    "words", ["database disk image is malformed (11)", "file is not a database (26)", "no such table: namespaces (1)"]
+)
+def test_a_damaged_database_of_temporal_is_set_aside_for_executions_are_in_the_store(words: str) -> None:
+    ended = ExitRecord(why="ended by itself with exit code 1", at="")
+    lines = [f"Error: failed starting server: failed creating namespaces: {words}"]
+    home = Home(path=Path("/home/ada l/.stigmer"))
+    failed = FailedPart(
+        child=child("temporal", state="failed", last_exit=ended), lines=lines, endpoints=ENDPOINTS, home=home
+    )
+    error = start_failed(failed)
+    assert "its database /home/ada l/.stigmer/data/temporal.db is damaged" in error.message
+    assert error.hint == (
+        "mkdir -p '/home/ada l/.stigmer/data/damaged-temporal' && mv '/home/ada l/.stigmer/data/temporal.db'*"
+        " '/home/ada l/.stigmer/data/damaged-temporal'/ && stigmer up"
+    )
+    server = replace(failed, child=child("server", state="failed", last_exit=ended))
+    assert "damaged-temporal" not in start_failed(server).hint, "the store is never set aside so"

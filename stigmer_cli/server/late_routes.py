@@ -19,6 +19,8 @@ LOAD_AFTER_S = 1.0
 """By then a stack that started is ready. An installation that is replaced later finds everything loaded."""
 
 MODULE = "stigmer_cli.server.every_route"
+NEEDED_LATER = ("anyio._backends._asyncio",)
+"""What a library that was imported before imports itself when it is first used: here by the first stream."""
 
 
 class LateRoutes:
@@ -55,5 +57,7 @@ class LateRoutes:
         with late_imports():
             with postponed_models():
                 module = import_module(MODULE)
+                for name in NEEDED_LATER:
+                    import_module(name)
             app: ASGIApp = module.build(self._called, token=self._token, access=self._access)
         return app

@@ -71,10 +71,11 @@ def test_a_stack_works_on_without_its_installation_and_restart_replaces_it_part_
     stigmer: Stigmer, other: SecondInstallation
 ) -> None:
     start(stigmer, other)
-    stigmer.apply_agent()
+    stigmer.ok("agents", "list")  # the server has its routes now, at the latest
     other.move()
 
-    # The runner has loaded what it needs: nothing waits, nothing fails.
+    # Server and runner have loaded what they need: nothing waits, nothing fails.
+    stigmer.apply_agent()
     assert "hello" in stigmer.ok("run", "greeter", "hello")
     told = stigmer("status")
     assert gone(other, "server, runner") in " ".join(told.stdout.split())

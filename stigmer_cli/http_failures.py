@@ -29,13 +29,18 @@ def failure_of(response: httpx.Response) -> Exception:
     try:
         error = error_of(Problem.model_validate(json.loads(response.content)))
     except (ValueError, ValidationError):
-        where = f"{response.request.url.host}:{response.request.url.port}"
+        where = response.request.url.netloc.decode()
         if response.status_code in AWAY:
             return ServerUnavailable(
                 f"the server behind {where} cannot be reached (status {response.status_code})",
                 hint="stigmer doctor",
                 retry_after_s=_retry_after_s(response),
                 may_have_counted=True,
+            )
+        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:  # it is a server all the same
+            return OperationFailed(
+                f"the server at {where} failed on this request (status {response.status_code})",
+                hint="stigmer logs server",
             )
         return OperationFailed(
             f"{where} answered {response.status_code} and is not a Stigmer server", hint="stigmer config get server_url"

@@ -85,3 +85,11 @@ async def test_it_is_known_whether_the_request_may_have_counted(
 )
 async def test_what_will_not_pass_is_no_outage(answer: httpx.Response, kind: type[StigmerError]) -> None:
     assert type(await failed(answer)) is kind
+
+
+async def test_a_server_that_fails_is_not_said_to_be_none() -> None:
+    error = await failed(httpx.Response(500, text="Internal Server Error"))
+    assert (error.message, error.hint) == (
+        "the server at stigmer.example failed on this request (status 500)",
+        "stigmer logs server",
+    )

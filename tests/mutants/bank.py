@@ -88,8 +88,8 @@ CORE: tuple[Mutant, ...] = (
     Mutant(
         name="a mark that came during a commit counts as written by it",
         file="executions/group_commit.py",
-        old="        for written, taken in batch.items():\n",
-        new="        for written, taken in list(self._waiting.items()):\n"
+        old="            return\n        for written, taken in batch.items():\n",
+        new="            return\n        for written, taken in list(self._waiting.items()):\n"
         "            marks.setdefault(taken.id, taken)\n",
         caught_by=("tests/unit/executions/test_group_commit.py",),
     ),

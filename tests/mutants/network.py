@@ -26,8 +26,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="a foreign client learns why the server is not ready",
-        file="server/routes/health.py",
-        old="if why_not and request.scope.get(IS_KNOWN) else []",
+        file="server/health.py",
+        old="if why_not and is_known else []",
         new="if why_not else []",
         caught_by=(READY,),
     ),

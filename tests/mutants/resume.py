@@ -92,8 +92,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="what completed without an outcome in the store is done again unasked",
         file="judgement/plan.py",
-        old="    if rules.include_in_progress:\n        return Move(execution=execution, finding=Finding.BEHIND",
-        new="    if not rules.retry_refused:\n        return Move(execution=execution, finding=Finding.BEHIND",
+        old="    if rules.include_in_progress:\n        is_pending = execution.phase is Phase.PENDING",
+        new="    if not rules.retry_refused:\n        is_pending = execution.phase is Phase.PENDING",
         caught_by=(PLAN, EXHAUSTIVE),
     ),
 )

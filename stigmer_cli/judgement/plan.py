@@ -184,6 +184,8 @@ def _plan_missing(observation: Observation, rules: Rules) -> Move:
     execution, step = observation.execution, observation.progress.in_the_air
     elsewhere = " (another Temporal took it)" if observation.is_elsewhere else ""
     gone = f"Temporal has no workflow {execution.workflow.id}{elsewhere}"
+    if observation.is_another_run:
+        gone = "Temporal has another run of the workflow than the one that claimed it, as after a reset there"
     if execution.cancel_requested_at is not None:
         finding = Finding.ORPHAN if execution.phase is Phase.PENDING else Finding.LOST if step else Finding.INTERRUPTED
         return _plan_wanted_end(execution, finding, f"{gone}, and its cancellation was asked for")

@@ -110,7 +110,10 @@ def test_a_claim_whose_run_was_forgotten_is_interrupted_although_another_run_sta
     claimed = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), claimed_run=RunId("run-0"))
     for state in RunState:
         forgotten = Observation(execution=claimed, seen=_seen(state))
-        assert _line(forgotten).startswith("IN_PROGRESS interrupted: resume")
+        assert _line(forgotten) == (
+            "IN_PROGRESS interrupted: resume (Temporal has another run of the workflow than the one that claimed it, as"
+            " after a reset there, and no effect is in the air)"
+        )
         assert _line(replace(forgotten, progress=SENDING)).startswith("IN_PROGRESS lost: mark")
 
 

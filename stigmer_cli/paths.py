@@ -9,9 +9,13 @@ from stigmer_cli.errors import ConfigError
 def absolute_path(text: str | Path) -> Path:
     """`text` with its `~` expanded, as an absolute path; symbolic links stay.
 
-    Raises ConfigError where `~` means a user whose home directory is not known, or the path is relative and the
-    working directory has been deleted.
+    Raises ConfigError where `~` means a user whose home directory is not known, the path is relative and the working
+    directory has been deleted, or it is not UTF-8: neither SQLite nor JSON could name it.
     """
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"the path {os.fsencode(text)!r} is not UTF-8", hint="use a path in UTF-8") from None
     try:
         expanded = Path(text).expanduser()
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """Paths as people write them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,8 @@ def test_without_a_home_directory_the_home_has_to_be_named() -> None:
     with pytest.raises(ConfigError, match="there is no home directory: HOME is not set") as caught:
         home_of({}, user_home=None)
     assert caught.value.hint == "export STIGMER_HOME=DIRECTORY"
+
+
+def test_a_path_that_is_not_utf_8_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"the path b'/tmp/caf\\xe9' is not UTF-8"):
+        absolute_path(os.fsdecode(b"/tmp/caf\xe9"))

@@ -46,7 +46,7 @@ def _find_place(cli: Cli, directory: str | None) -> Path:
         return absolute_path(directory).resolve()
     if cli.working_directory is None:
         raise ConfigError("the working directory has been deleted", hint="cd to a directory that exists")
-    return cli.working_directory
+    return absolute_path(cli.working_directory)
 
 
 def _tell_origin(cli: Cli, project: Project) -> None:

@@ -27,7 +27,7 @@ LOCK_TIMEOUT = "lock timeout"
 """In PostgreSQL's words for a statement that waited too long for somebody else's lock."""
 
 WHO_LOCKS = (
-    'psql -c "SELECT pid, application_name, xact_start, query FROM pg_stat_activity'
+    'psql "$STIGMER_DATABASE_URL" -c "SELECT pid, application_name, xact_start, query FROM pg_stat_activity'
     " WHERE state LIKE 'idle in transaction%'\""
 )
 """Shows who may hold a lock for long; `SELECT pg_terminate_backend(pid)` ends that."""

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from stigmer_cli.database_url import sqlite_file
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.project_home import Origin, Provenance
-from stigmer_cli.settings import Home, Settings
+from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.stack.precedence import take_back
 from stigmer_cli.store_record import read_store_record
+
+OPEN_IN_BOTH = "what was open when it was copied is performed in both"
 
 
 def heed_original(settings: Settings, found: Provenance, tell: Callable[[str], None]) -> None:
@@ -26,8 +28,12 @@ def heed_original(settings: Settings, found: Provenance, tell: Callable[[str], N
         raise ConfigError(
             f"{home.path} is a copy of {original}, and both have the store {ours.id}: on the Temporal at"
             f" {settings.temporal_target}, each would take up the other's executions",
-            hint=f"{take_back(settings, 'temporal_address')}, for a Temporal of its own; or begin empty: stigmer down"
-            " --purge",
+            hint=f"{_leave_out_address(settings)}, for a Temporal of its own; or begin empty: stigmer down --purge",
         )
     if found.origin is Origin.COPY:
-        tell(f"this home is a copy of {original}: what was open when it was copied is performed in both")
+        tell(f"this home is a copy of {original}: {OPEN_IN_BOTH}")
+
+
+def _leave_out_address(settings: Settings) -> str:
+    is_flag = settings.sources.get("temporal_address") is Source.FLAG
+    return "leave out --temporal-address" if is_flag else take_back(settings, "temporal_address")

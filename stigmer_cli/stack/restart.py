@@ -5,7 +5,9 @@ from dataclasses import replace
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, NotRunning
 from stigmer_cli.nearest import suggest_nearest
+from stigmer_cli.project_home import find_provenance
 from stigmer_cli.settings import BY_NAME, Settings, Source
+from stigmer_cli.stack.copied_home import heed_original
 from stigmer_cli.stack.down import UP_LOCK, down
 from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
 from stigmer_cli.stack.options import StackOptions
@@ -39,6 +41,7 @@ async def restart(settings: Settings, options: StackOptions, *, progress: Progre
     Raises ConfigError, with nothing stopped, where they mean another database than the stack's, or a server for others.
     """
     check_local(settings)
+    heed_original(settings, find_provenance(settings.home.path), around.tell)
     found = read_endpoints(settings.home)
     settings = await _keep_database(settings)
     settings_to_start(settings, options)  # raises before anything is stopped

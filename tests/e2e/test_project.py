@@ -78,7 +78,11 @@ def test_a_copy_of_the_project_neither_uses_nor_stops_its_stack(project: Project
     assert copy.ok("down") == "nothing was running\n"
     named = copy.shell(f"STIGMER_HOME={copy.home} stigmer run greeter hello")
     assert (named.returncode, "whose server is not asked" in named.stderr) == (3, True)
-    assert "it has ports and a token of its own now" in copy("init").stderr
+    told = copy("init").stderr
+    assert "it has ports and a token of its own now" in told
+    assert "what was open when it was copied is performed in both" in told
+    elsewhere = copy("up", "--temporal-address", "127.0.0.1:9")
+    assert (elsewhere.returncode, "hint: leave out --temporal-address" in elsewhere.stderr) == (2, True)
     assert copy("run", "greeter", "hello").returncode == 3
     assert project("status").returncode == 0
 

@@ -13,6 +13,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.options import HOME_VARIABLE
 from stigmer_cli.paths import absolute_path
 from stigmer_cli.project_home import Origin
+from stigmer_cli.stack.copied_home import OPEN_IN_BOTH
 from stigmer_cli.stack.known_homes import KnownHomes
 from stigmer_cli.stack.project import Project, init_project
 
@@ -56,6 +57,7 @@ def _tell_origin(cli: Cli, project: Project) -> None:
         return
     if found.origin is Origin.COPY:
         cli.out.note(f"{project.home.path} was a copy of {found.made_at}: it has ports and a token of its own now")
+        cli.out.note(f"{OPEN_IN_BOTH}; stigmer executions cancel ends it here")
     else:
         cli.out.note(f"{project.home.path} was not made here; from now on it is used as it is")
     cli.out.note(f"look at its settings: {project.home.config_file}")

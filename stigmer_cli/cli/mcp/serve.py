@@ -17,6 +17,7 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.mcp.changing import ChangingTools
 from stigmer_cli.cli.mcp.reading import ReadingTools
 from stigmer_cli.cli.mcp.tool import DESCRIPTIONS
+from stigmer_cli.cli.termination import HEEDED
 from stigmer_cli.clock import Clock
 
 LOOK_S = 1.0
@@ -44,7 +45,9 @@ def serve_agent(cli: Cli, *, is_changing: bool) -> None:
     """
     if sys.stdin.isatty():
         cli.out.note("waiting for a coding agent on standard input; to set one up: stigmer help mcp")
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the thread that reads standard input would hold up an orderly end
+    for number in (signal.SIGINT, *HEEDED):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)  # the thread that reads standard input would hold up an orderly end
     server = build_server(cli, is_changing=is_changing)
     try:
         asyncio.run(_serve(server, cli.clock))

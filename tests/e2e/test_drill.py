@@ -19,13 +19,13 @@ def leftovers() -> list[Path]:
 @pytest.mark.timeout(300)
 def test_a_drill_certifies_two_faults_and_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     stigmer = Stigmer(tmp_path / "home")
-    killed = stigmer.spawn("drill", "--only", "kill-server")
+    killed = stigmer.spawn("drill", "--yes", "--only", "kill-server")
     wait_until(lambda: any(folder.name.split("-")[2] == str(killed.pid) for folder in leftovers()), within_s=60)
     (left,) = [folder for folder in leftovers() if folder.name.split("-")[2] == str(killed.pid)]
     wait_until((left / "run" / "supervisor.json").exists, within_s=60)
     killed.kill()
     killed.communicate()
-    done = stigmer("drill", "--only", "kill-runner", "--only", "empty-temporal", "-o", "json", timeout_s=240)
+    done = stigmer("drill", "--yes", "--only", "kill-runner", "--only", "empty-temporal", "-o", "json", timeout_s=240)
     found = json.loads(done.stdout)
     assert (done.returncode, found["ok"]) == (0, True), found
     for row in found["faults"]:
@@ -33,3 +33,13 @@ def test_a_drill_certifies_two_faults_and_removes_what_a_killed_one_left(tmp_pat
         assert row["executions"] > 0
     assert not left.exists()
     assert [one for one in psutil.process_iter(["cmdline"]) if str(left) in " ".join(one.info["cmdline"] or [])] == []
+
+
+@pytest.mark.parametrize("where", [(), ("--here",)])
+def test_nothing_is_hurt_without_a_question_or_yes(tmp_path: Path, where: tuple[str, ...]) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    done = stigmer("drill", *where, "--only", "kill-server")
+    assert done.returncode == 2
+    assert "cannot ask before a drill" in done.stderr
+    assert " ".join(("stigmer drill", *where, "--yes")) in done.stderr
+    assert not (tmp_path / "home" / "run").exists()

@@ -33,9 +33,7 @@ def drill(
         int | None, typer.Option("--faults", min=1, metavar="N", help="Inject N faults in a random order.")
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Repeat the order of an earlier drill.")] = None,
-    here: Annotated[
-        bool, typer.Option("--here", help="Hurt the stack of this home, not a throw-away one. Asks first.")
-    ] = False,
+    here: Annotated[bool, typer.Option("--here", help="Hurt the stack of this home, not a throw-away one.")] = False,
     yes: Yes = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:

@@ -95,7 +95,9 @@ def run_drill(cli: Cli, options: DrillOptions) -> int:
     seed = secrets.randbelow(10_000) if options.seed is None else options.seed
     names = choose_faults(options, seed=seed)
     if options.is_here:
-        _ask_to_agree(cli, options)
+        refuse_elsewhere(cli.load_settings(), "drill")
+    if not options.is_agreed:
+        _ask_to_agree(cli, is_here=options.is_here)
     rows = cli.run(_drill(cli, names, is_here=options.is_here))
     is_ok = all(row.is_ok for row in rows)
     data = {"ok": is_ok, "seed": seed, "faults": [row.to_json() for row in rows]}
@@ -115,12 +117,10 @@ def choose_faults(options: DrillOptions, *, seed: int) -> Sequence[str]:
     return [rng.choice(known) for _ in range(options.number)]
 
 
-def _ask_to_agree(cli: Cli, options: DrillOptions) -> None:
-    refuse_elsewhere(cli.load_settings(), "drill")
-    if options.is_agreed:
-        return
-    require_person(cli, "a drill", hint="stigmer drill --here --yes")
-    ask_to_agree(cli, f"Kill and freeze the parts of the stack in {cli.home.path}?", otherwise="nothing was done")
+def _ask_to_agree(cli: Cli, *, is_here: bool) -> None:
+    require_person(cli, "a drill", hint=f"stigmer drill {'--here ' if is_here else ''}--yes")
+    stack = f"the parts of the stack in {cli.home.path}" if is_here else "the parts of a throw-away stack"
+    ask_to_agree(cli, f"Kill and freeze {stack}?", otherwise="nothing was done")
 
 
 async def _drill(cli: Cli, names: Sequence[str], *, is_here: bool) -> Sequence[DrillRow]:

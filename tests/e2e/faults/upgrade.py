@@ -56,7 +56,8 @@ def _wake(harness: Harness, name: str) -> None:
 
 UNFIT = (
     "the workflow task fails again and again (attempt N); its code does not fit the run (RUNNER): [TMPRL1100]"
-    " Nondeterminism error: Timer machine does not handle this event: HistoryEvent(id: 5, ActivityTaskScheduled)"
+    " Nondeterminism error: Non-deprecated patch marker encountered for change perform-claims, but there is no"
+    " corresponding change command!"
 )
 ROWS: tuple[Row, ...] = (
     Row(

@@ -182,7 +182,8 @@ async def _ask(
         try:
             return await _ask_by(channel, method, metadata, address, question)
         except grpc.RpcError as error:
-            if versions and error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            # INTERNAL: the answer that it lacks the method came before the question was sent, which then failed.
+            if versions and error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL):
                 continue
             detail = f"{address} does not describe its service: {error.code().name}: {error.details()}"
             raise make_error(ErrorType.COMMUNICATION, detail[:SAID_CHARS_MAX]) from error

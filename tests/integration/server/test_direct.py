@@ -228,6 +228,6 @@ async def test_a_runner_of_an_older_version_is_given_no_workflow(tmp_path: Path)
             claim = {**CLAIM, "workflowId": row.workflow.id, "firstRun": "run-1"}
             answer = await client.post(f"/v1/executions/{row.id}/claimed-attempts", json=claim)
         found = await called.store.executions.get(row.id)
-    assert answer.json() == {"answer": "lost", "work": None}
+    assert answer.json() == {"answer": "lost", "work": None, "isOvertaken": False}
     assert (found.phase, found.epoch, found.dispatch.reason) == ("PENDING", 2, "waiting-for-runner")
     assert found.dispatch.detail == "runner r is of an older version, which cannot perform workflows: replace it"

@@ -92,7 +92,6 @@ class PollerWatch:
         self._link = link
         self._clock = clock
         self._is_only_server = is_only_server
-        self._reported_s: dict[str, float] = {}
         self._polled: dict[str, tuple[datetime, float]] = {}
         self._looked_s: float | None = None
         self._heard: tuple[datetime, float] | None = None
@@ -156,15 +155,12 @@ class PollerWatch:
 
         Not where this process itself was held up: then reports may be waiting for it.
         """
-        reported_s = self._reported_s.get(_process_of(identity)) if self._is_only_server else None
-        return reported_s is not None and now_s - reported_s > GONE_AFTER_S
+        reported = self._loads.get(_process_of(identity)) if self._is_only_server else None
+        return reported is not None and now_s - reported[1] > GONE_AFTER_S
 
     def record_load(self, load: RunnerLoad) -> None:
         """A runner says how many of its slots are taken."""
-        self._reported_s.pop(load.runner, None)  # the last in the dictionary is who reported last
-        self._reported_s[load.runner] = self._clock.monotonic()
-        while len(self._reported_s) > LOADS_MAX:
-            del self._reported_s[next(iter(self._reported_s))]
+        self._loads.pop(load.runner, None)  # the last in the dictionary is who reported last
         self._loads[load.runner] = (load, self._clock.monotonic())
         while len(self._loads) > LOADS_MAX:
             del self._loads[next(iter(self._loads))]
@@ -172,8 +168,7 @@ class PollerWatch:
     def describe_full(self) -> str:
         """That no runner has a free slot, as they reported last; empty where one has, or none has reported."""
         now_s = self._clock.monotonic()
-        self._loads = {name: one for name, one in self._loads.items() if now_s - one[1] < LOAD_MAX_S}
-        loads = [load for load, _at in self._loads.values()]
+        loads = [load for load, at_s in self._loads.values() if now_s - at_s < LOAD_MAX_S]
         if not loads or any(load.busy < load.slots for load in loads):
             return ""
         slots = sum(load.slots for load in loads)

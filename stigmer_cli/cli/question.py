@@ -53,12 +53,12 @@ def _hiding_after_stop(prompt: str) -> Iterator[None]:
 def ask_to_agree(cli: Cli, question: str, *, otherwise: str) -> None:
     """Return once a person has answered yes.
 
-    Else tell `otherwise`, and raise typer.Exit (1) for a no, or typer.Abort for Ctrl-C. Ask outside the event loop,
-    whose handler would swallow the first Ctrl-C, and after `require_person`.
+    Else tell `otherwise`, and raise typer.Exit (1) for a no, typer.Abort or KeyboardInterrupt for Ctrl-C. Ask outside
+    the event loop, whose handler would swallow the first Ctrl-C, and after `require_person`.
     """
     try:
         agreed = typer.confirm(question, err=True)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):  # the latter before the answer is read
         cli.out.stderr.print()  # the question's line is still open
         cli.out.note(otherwise)
         raise

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -121,7 +120,6 @@ def test_a_refused_purge_says_that_nothing_was_done(tmp_path: Path, answer: str,
         if answer:
             os.write(ours, answer.encode())
         else:
-            time.sleep(0.3)  # until the answer is read
             asked.send_signal(signal.SIGINT)
         with suppress(OSError):  # the end of a terminal, as Linux tells it
             while more := os.read(ours, 4096):

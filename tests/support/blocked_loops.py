@@ -12,14 +12,14 @@ BLOCKED = "event_loop_blocked"
 SLOWER_MAX = 2.0
 
 
-def blocks_in(folder: Path, *, longer_than_s: float = 0.0) -> Sequence[str]:
-    """Each complaint of a watchdog in the log files under `folder`, with how long, and who did it."""
+def blocks_in(folder: Path) -> Sequence[str]:
+    """Each complaint of a watchdog in the log files under `folder` that counts, with how long, and who did it."""
     found = []
     for log in sorted(folder.rglob("*.log")):
         for line in log.read_text(errors="replace").splitlines():
             if f'"{BLOCKED}"' in line and line.startswith("{"):
                 told = json.loads(line)
-                if told["blocked_s"] > longer_than_s:
+                if told["blocked_s"] > BLOCKED_S * SLOWER_MAX:
                     found.append(f"{log.name}: {told['blocked_s']} s\n    " + "\n    ".join(told["stack"]))
     return found
 
@@ -30,6 +30,6 @@ def refuse_blocks(folder: Path) -> None:
     A watchdog counts only what its process did itself. That takes longer on a busy machine, too, up to twice as long
     where two processors are one core.
     """
-    found = blocks_in(folder, longer_than_s=BLOCKED_S * SLOWER_MAX)
+    found = blocks_in(folder)
     if found:
         pytest.fail("an event loop was blocked:\n" + "\n".join(found), pytrace=False)

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import subprocess
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -11,7 +12,10 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
+from stigmer_cli.temporal.dev_server import find_binary
 from stigmer_cli.temporal.gateway import TASK_MAX_S
+from tests.benchmarks.report import time_call
+from tests.support.temporal_server import die_with_parent, free_port
 
 AT_ONCE = 64
 WORKFLOW, QUEUE = "bare", "bare"
@@ -70,3 +74,27 @@ def p(values: Sequence[float], percent: int) -> float:
     """A percentile, by nearest rank."""
     ranked = sorted(values)
     return ranked[min(len(ranked) - 1, -(-len(ranked) * percent // 100) - 1)]
+
+
+def time_bare_temporal(*flags: str) -> tuple[float, float]:
+    """Seconds from the spawn of `temporal server start-dev` until it serves, and from SIGTERM to its end."""
+    ports = {name: str(free_port()) for name in ("--port", "--ui-port", "--http-port", "--metrics-port")}
+    argv = [str(find_binary(None)), "server", "start-dev", *itertools.chain.from_iterable(ports.items()), *flags]
+    spawned: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        spawned.append(
+            subprocess.Popen(
+                argv,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
+            )
+        )
+        asyncio.run(until_serving(f"127.0.0.1:{ports['--port']}"))
+
+    def stop() -> None:
+        spawned[0].terminate()
+        spawned[0].wait()
+
+    return time_call(start), time_call(stop)

@@ -10,7 +10,6 @@ Each starts in an empty folder, listens on loopback, and is stopped by SIGTERM:
 What they do is not the same: the stack has Temporal, an HTTP server and a runner, and proves that work can be done.
 """
 
-import asyncio
 import os
 import shutil
 import signal
@@ -24,10 +23,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.benchmarks.bare import until_serving
+from tests.benchmarks.bare import time_bare_temporal
 from tests.benchmarks.report import Benchmark, Row, interleave, medians, time_call
 from tests.support.installed import Stigmer, installed
-from tests.support.temporal_server import DevServer, die_with_parent, free_port
+from tests.support.temporal_server import die_with_parent, free_port
 
 PACKAGES = ("prefect", "supervisor", "dbos")
 START_MAX_S, STOP_MAX_S = 120.0, 30.0
@@ -130,18 +129,9 @@ def _run_round(programs: Path, folder: Path, samples: Samples) -> None:
 
 
 def _time_temporal(folder: Path, samples: Samples) -> None:
-    with DevServer(folder, file=folder / "temporal.db") as server:
-
-        def start() -> None:
-            server.start()
-            asyncio.run(until_serving(server.address))
-
-        def stop() -> None:
-            os.kill(server.pid, signal.SIGTERM)
-            os.waitpid(server.pid, 0)
-
-        samples.setdefault(TEMPORAL, []).append(time_call(start))
-        samples.setdefault(f"{TEMPORAL} stop", []).append(time_call(stop))
+    start_s, stop_s = time_bare_temporal("--db-filename", str(folder / "temporal.db"))
+    samples.setdefault(TEMPORAL, []).append(start_s)
+    samples.setdefault(f"{TEMPORAL} stop", []).append(stop_s)
 
 
 def _time_process(

@@ -6,21 +6,17 @@ the settings by which `up` makes the same binary start faster. It is measured fr
 described, and from SIGTERM to its end.
 """
 
-import asyncio
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 
-from stigmer_cli.temporal.dev_server import find_binary
-from tests.benchmarks.bare import until_serving
+from tests.benchmarks.bare import time_bare_temporal
 from tests.benchmarks.report import Benchmark, Row, medians, time_call
 from tests.support.installed import Stigmer, installed
-from tests.support.temporal_server import die_with_parent, free_port
 
 ROUNDS, QUICK_ROUNDS = 9, 3
 STATUSES = 3
@@ -80,33 +76,9 @@ def _run_round(folder: Path) -> list[tuple[str, float]]:
 
 def _time_bare(folder: Path) -> list[tuple[str, float]]:
     """How long a Temporal without a stack takes to start, and to stop."""
-    start_s, stop_s = _time_temporal("--db-filename", str(folder / "temporal.db"))
-    in_memory_s, _ = _time_temporal()
+    start_s, stop_s = time_bare_temporal("--db-filename", str(folder / "temporal.db"))
+    in_memory_s, _ = time_bare_temporal()
     return [(BARE, start_s), (BARE_STOP, stop_s), (BARE_IN_MEMORY, in_memory_s)]
-
-
-def _time_temporal(*flags: str) -> tuple[float, float]:
-    """Seconds from the spawn of `temporal server start-dev` until it serves, and from SIGTERM to its end."""
-    ports = {name: str(free_port()) for name in ("--port", "--ui-port", "--http-port", "--metrics-port")}
-    argv = [str(find_binary(None)), "server", "start-dev", *chain.from_iterable(ports.items()), *flags]
-    spawned: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        spawned.append(
-            subprocess.Popen(
-                argv,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
-            )
-        )
-        asyncio.run(until_serving(f"127.0.0.1:{ports['--port']}"))
-
-    def stop() -> None:
-        spawned[0].terminate()
-        spawned[0].wait()
-
-    return time_call(start), time_call(stop)
 
 
 def _time_up(stigmer: Stigmer) -> tuple[float, float]:

@@ -28,6 +28,7 @@ from stigmer_cli.api.tasks import TasksReport
 from stigmer_cli.server import problems
 from stigmer_cli.server.connections import waited_s
 from stigmer_cli.server.guard import replay_body
+from stigmer_cli.server.json_answer import json_answer
 from stigmer_cli.server.routes import executions, reports, steps, workflow_tasks
 from stigmer_cli.server.services import Services
 
@@ -122,9 +123,7 @@ class DirectRoutes:
         except Exception as error:  # noqa: BLE001 - each is answered, as the application does
             response: Response = await problems.answer(Request(scope), error)
         else:
-            response = Response(
-                answer.model_dump_json(by_alias=True), status_code=status, media_type="application/json"
-            )
+            response = json_answer(answer, status=status)
         await response(scope, receive, send)
 
     async def _stream(self, execution: str, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,7 @@ method) goes the long way, so that it is answered there and nowhere else.
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,6 +17,7 @@ from stigmer_cli.server.challenge import ChallengeQuery, prove
 from stigmer_cli.server.guard import IS_KNOWN
 from stigmer_cli.server.health import describe_health, describe_readiness
 from stigmer_cli.server.identity import IdentityQuery, describe_identity
+from stigmer_cli.server.json_answer import json_answer
 from stigmer_cli.server.services import Services
 from stigmer_cli.server_proof import PATH as CHALLENGE
 
@@ -54,27 +55,23 @@ class FirstRoutes:
 
     async def _prove(self, scope: Scope) -> Response:
         query = ChallengeQuery.model_validate(_query(scope))
-        return _json(prove(query, name=scope.get("server"), token=self._token()))
+        return json_answer(prove(query, name=scope.get("server"), token=self._token()))
 
     async def _describe_life(self, _scope: Scope) -> Response:
         return PlainTextResponse("ok\n")
 
     async def _describe_readiness(self, scope: Scope) -> Response:
         found = await describe_readiness(self._called, is_known=scope.get(IS_KNOWN, False))
-        return _json(found, status=200 if found.ready else 503)
+        return json_answer(found, status=200 if found.ready else 503)
 
     async def _describe_health(self, _scope: Scope) -> Response:
-        return _json(await describe_health(self._called))
+        return json_answer(await describe_health(self._called))
 
     async def _describe_identity(self, scope: Scope) -> Response:
         query = IdentityQuery.model_validate(_query(scope))
-        return _json(await describe_identity(self._called, query))
+        return json_answer(await describe_identity(self._called, query))
 
 
 def _query(scope: Scope) -> Mapping[str, str]:
     """The last value of each name."""
     return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-
-
-def _json(answer: BaseModel, *, status: int = 200) -> Response:
-    return Response(answer.model_dump_json(by_alias=True), status_code=status, media_type="application/json")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from stigmer_cli.api.resources import (
     AgentManifest,
@@ -21,15 +21,13 @@ from stigmer_cli.domain.execution import Agent
 from stigmer_cli.domain.identity import AgentId, slug_of
 from stigmer_cli.errors import RequestError
 from stigmer_cli.executions.ids import IdGenerator
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.store.agent_runs import AgentRuns
 from stigmer_cli.store.agents import UPDATED, AgentDraft, AppliedAgent
 
 PAGE_MAX = 500
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.post("/agents:apply")

@@ -1,19 +1,17 @@
 """Changes to many executions in one request."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from stigmer_cli.api.cancel import CancelItem, CancelOutcome, CancelRequest, CancelResponse
 from stigmer_cli.api.prune import PruneItem, PruneOutcome, PruneRequest, PruneResponse
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.services import Services
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.post("/executions:cancel")

@@ -1,6 +1,8 @@
 """The services of the application that a request came to."""
 
-from fastapi import Request
+from typing import Annotated
+
+from fastapi import Depends, Request
 
 from stigmer_cli.server.services import Services
 
@@ -11,3 +13,6 @@ async def services(request: Request) -> Services:
     if not isinstance(found, Services):
         raise TypeError("the application was built without its services")
     return found
+
+
+Called = Annotated[Services, Depends(services)]

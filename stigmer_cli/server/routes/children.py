@@ -1,8 +1,6 @@
 """Executions that a workflow starts, as its runs ask for them."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import JsonValue
 
 from stigmer_cli.api.children import ChildRequest, ChildResponse
@@ -12,13 +10,12 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.errors import Conflict, NotFound, RequestError
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.json_text import dump_json
-from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.services import Services
 
 PARENT_LABEL = "stigmer.ai/parent"
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.post("/executions/{execution_id}/children")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, cast
 
 import structlog
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import JsonValue
 
 from stigmer_cli.api.cloud_events import (
@@ -22,13 +22,11 @@ from stigmer_cli.api.cloud_events import (
 from stigmer_cli.domain.event import CloudEvent
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.server.event_request import parse_events
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 
 PAGE_MAX = 500
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 log = structlog.get_logger()
 

@@ -13,8 +13,7 @@ from stigmer_cli.domain.labels import parse_label_selector
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.search import parse_search
 from stigmer_cli.errors import RequestError
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.store.columns import check_text
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.listing import Filter
@@ -52,7 +51,7 @@ async def read_range(
 
 
 async def read_filter(
-    called: Annotated[Services, Depends(services)],
+    called: Called,
     within: Annotated[TimeRange, Depends(read_range)],
     phase: Annotated[list[Phase] | None, Query()] = None,
     kind: Annotated[list[Kind] | None, Query()] = None,

@@ -2,20 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from stigmer_cli.api.execution_names import ExecutionName, ExecutionNames, execution_name
 from stigmer_cli.domain.execution_reference import REFERENCE_MAX
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.resolve import resolve_reference
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.store.listing import Filter
 
 NAMES_MAX = 500
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.get("/executions:resolve")

@@ -35,7 +35,7 @@ from stigmer_cli.json_text import dump_json
 from stigmer_cli.judgement.wire import stuck_body
 from stigmer_cli.server.connections import waited_s
 from stigmer_cli.server.large_page import send_in_pieces
-from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.routes.execution_filter import read_filter
 from stigmer_cli.server.services import Services
 from stigmer_cli.settings import SubmitPolicy
@@ -50,7 +50,6 @@ HEARTBEAT_EVERY = 4
 """Empty lines a stream sends while nothing happens: one in so many waits of `OTHER_SERVERS_S`."""
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 class Requirement(StrEnum):

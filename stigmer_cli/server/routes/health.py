@@ -1,19 +1,15 @@
 """Whether the server lives, accepts, and what it sees of the other parts."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from stigmer_cli.api.health import Health, Readiness
 from stigmer_cli.server.guard import IS_KNOWN
 from stigmer_cli.server.health import describe_health, describe_readiness, find_oldest_age_s, find_store_error
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 
 router = APIRouter()
-Called = Annotated[Services, Depends(services)]
 
 
 @router.get("/livez")

@@ -2,15 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from stigmer_cli.api.identity import Identity
 from stigmer_cli.server.identity import IdentityQuery, describe_identity
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 
 router = APIRouter()
-Called = Annotated[Services, Depends(services)]
 
 
 @router.get("/v1/identity")

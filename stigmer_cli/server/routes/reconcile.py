@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from stigmer_cli.api.findings import Action, ReconcileOutcome
@@ -24,8 +23,7 @@ from stigmer_cli.executions.reconcile.on_request import ReconcileJob
 from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.judgement.stuck import WORTH_TELLING
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.store.store import Store
 
 COUNTED_AS: dict[ReconcileOutcome, ReconcileOutcome] = {
@@ -38,7 +36,6 @@ PROGRESS_EVERY = 25
 """How many executions are looked at between two lines that say how far it is."""
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.post("/executions:reconcile")

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Header
 
 from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.reports import (
@@ -31,7 +31,7 @@ from stigmer_cli.api.usage import used_body
 from stigmer_cli.domain.execution import Agent, AgentSpec, Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId
 from stigmer_cli.json_text import dump_json
-from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.routes.steps import ended_step
 from stigmer_cli.server.routes.workflow_tasks import make_workflow_work
 from stigmer_cli.server.services import Services
@@ -43,7 +43,6 @@ from stigmer_cli.store.with_agent import WithAgent
 FIRST = AttemptCounts(begun=1, processes=1)
 
 router = APIRouter(prefix="/v1/executions/{execution_id}")
-Called = Annotated[Services, Depends(services)]
 Performs = Annotated[str, Header(alias=PERFORMS_HEADER)]
 
 log = structlog.get_logger()

@@ -1,20 +1,17 @@
 """Executions go on where they stopped, because a person says so."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from stigmer_cli.api.resume import ResumeItem, ResumeOutcome, ResumeRequest, ResumeResponse
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.json_text import dump_json, read_json
-from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.services import Services
 from stigmer_cli.store.resuming import Decision, Resumed
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.post("/executions:resume")

@@ -1,18 +1,15 @@
 """Schedules: list, pause, resume."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from stigmer_cli.api.schedules import PauseScheduleRequest, ScheduleItem, ScheduleList
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.store.schedules import ScheduleState
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 log = structlog.get_logger()
 

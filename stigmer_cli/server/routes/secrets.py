@@ -1,9 +1,7 @@
 """Secrets: set, list, delete, and the values for a runner that needs them."""
 
-from typing import Annotated
-
 import structlog
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from stigmer_cli.api.secrets import (
     ResolveRequest,
@@ -14,13 +12,11 @@ from stigmer_cli.api.secrets import (
     SecretRequest,
     secret_item,
 )
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 
 NO_STORE = "no-store"
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 log = structlog.get_logger()
 

@@ -4,17 +4,15 @@ from datetime import datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from stigmer_cli.api.sessions import DeletedSession, SessionBody, SessionPage, session_body
 from stigmer_cli.errors import RequestError
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 
 PAGE_MAX = 500
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 log = structlog.get_logger()
 

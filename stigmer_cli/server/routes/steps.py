@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from stigmer_cli.api.reports import ReportResponse
 from stigmer_cli.api.run_report import NUMBER_MAX
@@ -20,8 +20,7 @@ from stigmer_cli.api.steps import (
     contents_body,
 )
 from stigmer_cli.domain.identity import ExecutionId, RunId
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.step_contents import RecordedPage
 from stigmer_cli.store.step_rows import EndedStep, StepDraft, StepEnd
@@ -30,7 +29,6 @@ from stigmer_cli.store.steps import Begun
 PAGE_MAX = 1_000
 
 router = APIRouter(prefix="/v1/executions/{execution_id}/steps")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.post("/begin")

@@ -1,16 +1,12 @@
 """All open executions that are stuck. Nothing is written."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.judgement.wire import stuck_groups
-from stigmer_cli.server.routes.called import services
-from stigmer_cli.server.services import Services
+from stigmer_cli.server.routes.called import Called
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.get("/stuck")

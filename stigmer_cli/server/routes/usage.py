@@ -7,13 +7,11 @@ from fastapi import APIRouter, Depends, Query
 
 from stigmer_cli.api.usage_report import ITEMS_MAX, UsageAnswer, UsageItem, UsageSum
 from stigmer_cli.domain.execution import UsageBy
-from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.routes.execution_filter import TimeRange, read_range
-from stigmer_cli.server.services import Services
 from stigmer_cli.store.usage_totals import UsageTotal
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.get("/usage")

@@ -1,8 +1,6 @@
 """Executions that wait: what runs report, and what persons decide."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from stigmer_cli.api.cloud_events import queries_of
 from stigmer_cli.api.decisions import (
@@ -17,16 +15,14 @@ from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.waiting import Verdict, check_arguments
 from stigmer_cli.errors import RequestError
-from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.routes.steps import draft_of
-from stigmer_cli.server.services import Services
 from stigmer_cli.store.decisions import AskedCall, Ruling
 from stigmer_cli.store.listeners import Listener
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.waits import WaitReport
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.post("/executions/{execution_id}/wait")

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from stigmer_cli.api.reports import ReportResponse, Work, generations_body
 from stigmer_cli.api.run_report import NUMBER_MAX
@@ -11,13 +11,12 @@ from stigmer_cli.api.workflow_values import parse_kept
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.running_version import RUNNING_VERSION
-from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.services import Services
 from stigmer_cli.store.attempt_counts import AttemptCounts
 from stigmer_cli.store.runs import ReportResult
 
 router = APIRouter(prefix="/v1/executions/{execution_id}/tasks")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.post("")

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from stigmer_cli.api.resources import AgentStatus, LastRun
 from stigmer_cli.api.workflow_values import parse_kept
@@ -23,7 +23,7 @@ from stigmer_cli.domain.workflow_definition import WorkflowDefinition
 from stigmer_cli.errors import RequestError
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.server.routes.agents import applied_item, draft_of, refuse_twice
-from stigmer_cli.server.routes.called import services
+from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.services import Services
 from stigmer_cli.store.agent_runs import AgentRuns
 from stigmer_cli.store.agents import UPDATED
@@ -33,7 +33,6 @@ PAGE_MAX = 100
 DOCUMENT_CHARS_MAX = 1024 * 1024
 
 router = APIRouter(prefix="/v1")
-Called = Annotated[Services, Depends(services)]
 
 
 @router.post("/workflows:apply")

@@ -15,10 +15,7 @@ from stigmer_cli.settings import Home
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees, or leaves behind, a setting of whoever runs it, nor touches their home."""
-    for name in list(os.environ):
-        if name.startswith(("STIGMER_", "OPENAI_")) or name in CI_VARIABLES:
-            monkeypatch.delenv(name)
+    """No test touches the home of whoever runs it."""
     monkeypatch.setenv("STIGMER_HOME", str(tmp_path_factory.getbasetemp() / "nobodys-home"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
 
@@ -39,12 +36,15 @@ def home(tmp_path: Path) -> Home:
 
 
 def pytest_configure() -> None:
-    """What a test starts can be interrupted, also behind a shell's `&`, and keeps the modules that it has compiled.
+    """No test sees a setting of whoever runs it; what it starts can be interrupted, and keeps its compiled modules.
 
-    Such a shell has its background jobs ignore Ctrl-C, and their children inherit that.
+    Behind a shell's `&` jobs ignore Ctrl-C, and their children inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in list(os.environ):  # here, since fixtures of a module copy them before any of its tests
+        if name.startswith(("STIGMER_", "OPENAI_")) or name in CI_VARIABLES:
+            del os.environ[name]
     # Many images set it. Then each of the thousands of commands and parts that are started would compile its modules.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

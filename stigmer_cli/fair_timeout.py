@@ -57,7 +57,8 @@ class FairTimeout:
         self._loop = asyncio.get_running_loop()
         await self._timeout.__aenter__()
         self._last = self._loop.time()
-        self._times = self._read(self._last)
+        # Most that is waited for takes less than a tick: where that is somewhere else, nothing is read for it.
+        self._times = self._read(self._last) if self._pids else {}
         self._arm()
         return self
 
@@ -78,8 +79,7 @@ class FairTimeout:
         times = self._read(now)
         elapsed_s = now - self._last
         late_s = elapsed_s - self._asked_s
-        own = _growth(self._times[os.getpid()], times[os.getpid()])
-        others = [_growth(self._times[pid], times[pid]) for pid in self._pids]
+        own, *others = [_growth(self._times.get(pid, times[pid]), times[pid]) for pid in (os.getpid(), *self._pids)]
         computing_s = min(self._computing_left_s, elapsed_s, max((one[0] for one in others), default=0.0))
         queued_s = max((one[1] for one in others), default=0.0)
         starved_s = min(elapsed_s, max(late_s, own[1], queued_s + computing_s, 0.0))

@@ -38,7 +38,7 @@ async def probe_poller(client: Client, *, task_queue: str, identity: str, within
     """
     try:
         async with asyncio.timeout(within_s):
-            queues = [await _queue(client, task_queue, kind) for kind in _KINDS]
+            queues = await asyncio.gather(*(_queue(client, task_queue, kind) for kind in _KINDS))
     except TimeoutError:
         raise NoAnswer from None
     except RPCError as error:

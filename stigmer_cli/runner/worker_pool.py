@@ -19,7 +19,7 @@ import structlog
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.backoff import Backoff
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, until_next_s
 from stigmer_cli.runner.activities import Activities, StopSignal, Unfit
 from stigmer_cli.runner.managed_worker import ManagedWorker, build_worker
 from stigmer_cli.runner.model.catalog import Catalog
@@ -217,7 +217,7 @@ class WorkerPool:
             self.stop_signal.asked.wait,
             lambda: self._connection.wait_changed(seen),
             lambda: self._gate.wait_changed(seen_at_gate),
-            lambda: self._clock.sleep(CHECK_EVERY_S if is_well else CHECK_AGAIN_S),
+            lambda: self._clock.sleep(until_next_s(CHECK_EVERY_S, self._clock) if is_well else CHECK_AGAIN_S),
         ]
         if worker is not None and not worker.broken.is_set():
             waits.append(worker.broken.wait)

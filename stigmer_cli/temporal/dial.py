@@ -128,10 +128,8 @@ class SdkSession:
     async def probe(self) -> ClusterIdentity:
         """Which Temporal answers; raises RPCError, or Throttled where history is out of room."""
         service = self.client.workflow_service
-        namespace = await service.describe_namespace(
-            DescribeNamespaceRequest(namespace=self.target.namespace), retry=False
-        )
-        await self._ask_history()
+        request = DescribeNamespaceRequest(namespace=self.target.namespace)
+        namespace, _ = await asyncio.gather(service.describe_namespace(request, retry=False), self._ask_history())
         if self.target.is_own and _retention_s(namespace) < RETENTION_DAYS * DAY_S:
             await self._raise_retention()
         namespace_id = namespace.namespace_info.id

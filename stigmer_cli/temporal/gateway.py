@@ -349,9 +349,9 @@ class Gateway:
             raise self._translate(error) from error
 
     async def _describe_queues(self) -> tuple[DescribeTaskQueueResponse, DescribeTaskQueueResponse]:
-        return (
-            await self._describe_queue(TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
-            await self._describe_queue(TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
+        return await asyncio.gather(
+            self._describe_queue(TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
+            self._describe_queue(TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
         )
 
     async def _describe_queue(self, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:

@@ -76,7 +76,7 @@ class ClockHealth(Sent):
     `now` is read from the clock that rows are written by: the server's own, or the database's if servers share it.
     The server's own clock is `own_ahead_s` ahead of `now`. The last jump set it by `set_s` (negative: back), after the
     machine was suspended for `slept_s`, and was noticed `jumped_ago_s` ago. `temporal_ahead_s` is how far Temporal's
-    clock is ahead of the server's own, to about a second; None if no runner has polled since the server started.
+    clock is ahead of the server's own, to some seconds; None if no runner has polled since the server started.
     """
 
     now: Moment | None = None

@@ -1,4 +1,4 @@
-"""Which runners Temporal sees polling, asked about once a second, and how long ago each was last seen.
+"""Which runners Temporal sees polling, asked every other second at least, and how long ago each was last seen.
 
 Temporal records by its own clock when a runner polled. That clock may be hours away from ours, and may be set while we
 look. So a time of Temporal's is compared only with another time of Temporal's: a runner has just polled if its time
@@ -16,11 +16,11 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.gateway import Poller
 
-EVERY_S, CALM_EVERY_S = 0.5, 1.25
+EVERY_S, CALM_EVERY_S = 0.5, 2.0
 """How often Temporal is asked, and while each runner that reports its load goes on reporting and has nothing to do."""
 
 CALM_MAX_S = 2.0
-"""A runner that reports has not been silent for so long (server_link.py: it reports every 1.25 s at least)."""
+"""A runner that reports has not been silent for so long (server_link.py: it reports every 1.5 s at least)."""
 
 SEEK_EVERY_S = 0.04
 SEEKS_MAX = 250
@@ -35,7 +35,7 @@ LOAD_MAX_S = 5.0
 LOADS_MAX = 1_000
 """For how long the load that a runner reported counts, and of how many runners it is kept."""
 
-TOLD_MAX_S = 1.5
+TOLD_MAX_S = 2.5
 """What changed between two looks that are further apart may have changed long ago."""
 
 
@@ -175,9 +175,9 @@ class PollerWatch:
         return f"all {slots} slots of {'the runner' if len(loads) == 1 else f'{len(loads)} runners'} are busy"
 
     def estimate_temporal_now(self) -> datetime | None:
-        """What Temporal's own clock shows, to about a second; None where nobody has polled since we look.
+        """What Temporal's own clock shows, to `TOLD_MAX_S`; None where nobody has polled since we look.
 
-        A poll time that changed since the last look, a second ago at most, is Temporal's current time; from then on
+        A poll time that changed since the last look, not long ago, is Temporal's current time; from then on
         our monotonic clock counts.
         """
         if self._heard is None:

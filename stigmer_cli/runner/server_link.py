@@ -25,7 +25,7 @@ from stigmer_cli.fair_timeout import FairTimeout
 ASK_EVERY_S, ASK_AGAIN_S = 0.75, 0.25
 """How often the server is asked while it answers, and once it has not."""
 
-CALM_EVERY_S = 1.25
+CALM_EVERY_S = 1.5
 """While it answers at once and the runner performs nothing: an answer counts for longer than that."""
 
 AT_ONCE_S = 0.1

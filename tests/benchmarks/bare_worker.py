@@ -6,9 +6,14 @@ It ends when its standard input does.
 """
 
 import asyncio
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
+import psutil
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -33,6 +38,24 @@ class Bare:
     async def run(self, message: str) -> str:
         """What the activity answers."""
         return await workflow.execute_activity(answer, message, start_to_close_timeout=timedelta(minutes=1))
+
+
+@contextmanager
+def running(address: str) -> Iterator[psutil.Process]:
+    """One that polls the Temporal at `address`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, address],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == READY
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
 
 
 async def main() -> None:

@@ -6,12 +6,9 @@ a worker of its own, on the same Temporal, started and awaited by the same proce
 
 import asyncio
 import itertools
-import subprocess
-import sys
 import tempfile
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,24 +79,6 @@ async def _measure(
         into.cpu_s[name] = into.cpu_s.get(name, 0.0) + after_s - before[name]
 
 
-@contextmanager
-def _worker(address: str) -> Iterator[psutil.Process]:
-    """A bare worker that polls."""
-    with subprocess.Popen(
-        [sys.executable, "-m", bare_worker.__name__, address],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == bare_worker.READY
-        try:
-            yield psutil.Process(process.pid)
-        finally:
-            process.terminate()
-
-
 async def _perform(client: Client) -> None:
     """One execution, from the request to the end of its timeline."""
     execution = await _create(client, ExecutionRequest(agent="greeter", message="hello"), str(uuid.uuid4()))
@@ -125,7 +104,7 @@ async def _run_rounds(stigmer: Stigmer, size: Size) -> tuple[Totals, Totals]:
     processes = {name: psutil.Process(pids[name]) for name in (TEMPORAL, SERVER, RUNNER)}
     token = (stigmer.home / "token").read_text().strip()
     sdk, ours, bare = await SdkClient.connect(address), Totals(), Totals()
-    with _worker(address) as worker:
+    with bare_worker.running(address) as worker:
         async with Client(f"http://127.0.0.1:{stigmer.environment['STIGMER_SERVER_PORT']}", lambda: token) as client:
             for number in range(size.rounds + 1):
                 into = (ours, bare) if number else (Totals(), Totals())  # the first round warms up

@@ -143,7 +143,7 @@ async def test_a_runner_that_is_starting_is_looked_for_often_and_temporal_is_lef
     assert pauses[0] == 0.04
     assert pauses[-5:] == [0.5] * 5
     await harness.look(one=at)
-    assert harness.watch._pause_s() == 1.25
+    assert harness.watch._pause_s() == 2.0
     await harness.look(one=at - timedelta(seconds=100))
     await harness.look()
     assert harness.watch._pause_s() == 0.04, "the next one is looked for, too"
@@ -158,11 +158,11 @@ async def test_looks_are_slower_only_while_every_runner_that_reports_goes_on_rep
         await harness.look(**{f"{name}/1-ab/1.0": moment for name, moment in polled_at.items()})
         return harness.watch._pause_s()
 
-    assert await pause(0, one=at) == 1.25
+    assert await pause(0, one=at) == 2.0
     assert await pause(1, one=at) == 0.5
     assert await pause(0, other=at) == 0.5, "a runner that reports and is not seen is starting"
-    assert await pause(0, one=at, other=at) == 1.25
+    assert await pause(0, one=at, other=at) == 2.0
     await harness.clock.advance(2.5)
     assert harness.watch._pause_s() == 0.5, "it has just gone silent"
-    await harness.clock.advance(5)
-    assert harness.watch._pause_s() == 1.25, "it has been gone for long"
+    await harness.clock.advance(5.5)
+    assert harness.watch._pause_s() == 2.0, "it has been gone for long"

@@ -202,7 +202,7 @@ def test_the_offset_to_the_servers_clock_is_reported_as_far_as_an_answer_shows_i
 
 @pytest.mark.parametrize(
     ("busy", "takes_s", "asks"),
-    [(0, 0.0, 9), (1, 0.0, 14), (0, 0.2, 11), (None, 0.0, 14)],  # None: there is no worker yet
+    [(0, 0.0, 7), (1, 0.0, 14), (0, 0.2, 11), (None, 0.0, 14)],  # None: there is no worker yet
 )
 def test_a_runner_with_nothing_to_do_asks_less_often_while_it_is_answered_at_once(
     busy: int | None, takes_s: float, asks: int

@@ -174,6 +174,11 @@ def is_young(execution: Execution, now: datetime) -> bool:
     return not is_older(execution.created_at, now, than_s=GRACE_S)
 
 
+def has_moved(before: Execution, now: Execution) -> bool:
+    """Whether an execution went on between two readings of its row: what was found by the first counts no more."""
+    return (before.phase, before.epoch, before.dispatch.run_id) != (now.phase, now.epoch, now.dispatch.run_id)
+
+
 def judge(observation: Observation, move: Move, context: StuckContext) -> Stuck | None:
     """Why the execution is stuck; None if it is not, as far as can be seen. `move` is its part of the plan."""
     execution = observation.execution

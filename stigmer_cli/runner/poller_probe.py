@@ -11,6 +11,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from stigmer_cli.domain.identity import is_fresh
+from stigmer_cli.waits import both
 
 SILENCE = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
 """How the SDK says that no answer came; every other refusal is an answer, though it says nothing of the worker."""
@@ -38,7 +39,7 @@ async def probe_poller(client: Client, *, task_queue: str, identity: str, within
     """
     try:
         async with asyncio.timeout(within_s):
-            queues = await asyncio.gather(*(_queue(client, task_queue, kind) for kind in _KINDS))
+            queues = await both(_queue(client, task_queue, WORKFLOWS), _queue(client, task_queue, ACTIVITIES))
     except TimeoutError:
         raise NoAnswer from None
     except RPCError as error:
@@ -63,7 +64,7 @@ async def others_poll(client: Client, *, task_queue: str, prefix: str, within_s:
     """
     try:
         async with asyncio.timeout(within_s):
-            queue = await _queue(client, task_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+            queue = await _queue(client, task_queue, ACTIVITIES)
     except (TimeoutError, RPCError, RuntimeError):
         return False
     seen = {one.identity: one.last_access_time.ToDatetime(tzinfo=UTC) for one in queue.pollers}
@@ -74,7 +75,7 @@ async def others_poll(client: Client, *, task_queue: str, prefix: str, within_s:
     )
 
 
-_KINDS = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+WORKFLOWS, ACTIVITIES = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
 
 
 async def _queue(client: Client, name: str, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:

@@ -30,6 +30,7 @@ from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled
 from stigmer_cli.temporal.secure import find_tls_cause, tls_of
 from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import Target
+from stigmer_cli.waits import both
 
 DAY_S = 86_400
 NO_SUCH_WORKFLOW = "stigmer/probe"
@@ -129,7 +130,7 @@ class SdkSession:
         """Which Temporal answers; raises RPCError, or Throttled where history is out of room."""
         service = self.client.workflow_service
         request = DescribeNamespaceRequest(namespace=self.target.namespace)
-        namespace, _ = await asyncio.gather(service.describe_namespace(request, retry=False), self._ask_history())
+        namespace, _ = await both(service.describe_namespace(request, retry=False), self._ask_history())
         if self.target.is_own and _retention_s(namespace) < RETENTION_DAYS * DAY_S:
             await self._raise_retention()
         namespace_id = namespace.namespace_info.id

@@ -62,6 +62,7 @@ from stigmer_cli.temporal.pending import (
     task_failure_of,
 )
 from stigmer_cli.temporal.workflow_input import RUN_GRACE_S, make_workflow_input
+from stigmer_cli.waits import both
 
 START_ATTEMPTS = 3
 START_BACKOFF = Backoff(initial_s=0.05, factor=2.0, cap_s=0.5)
@@ -349,10 +350,8 @@ class Gateway:
             raise self._translate(error) from error
 
     async def _describe_queues(self) -> tuple[DescribeTaskQueueResponse, DescribeTaskQueueResponse]:
-        return await asyncio.gather(
-            self._describe_queue(TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
-            self._describe_queue(TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
-        )
+        kinds = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+        return await both(*map(self._describe_queue, kinds))
 
     async def _describe_queue(self, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:
         request = DescribeTaskQueueRequest(

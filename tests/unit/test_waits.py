@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stigmer_cli.waits import wait_at_most
+from stigmer_cli.waits import both, wait_at_most
 
 
 @pytest.mark.parametrize(("is_set", "limit_s"), [(True, None), (True, 0.0), (False, 0.0), (False, 0.001)])
@@ -29,3 +29,20 @@ async def test_a_wait_that_is_cancelled_is_cancelled() -> None:
         await asyncio.sleep(0)
         task.cancel()
     assert task.cancelled()
+
+
+async def test_both_are_awaited_at_once_and_an_error_comes_as_it_is() -> None:
+    met = asyncio.Barrier(2)
+
+    async def meet(answer: str) -> str:
+        async with met:
+            return answer
+
+    async def fail() -> None:
+        raise ValueError("no") from KeyError("why")
+
+    async with asyncio.timeout(10):
+        assert await both(meet("one"), meet("other")) == ("one", "other")
+        with pytest.raises(ValueError, match="no") as failed:
+            await both(asyncio.sleep(3600), fail())
+    assert isinstance(failed.value.__cause__, KeyError)

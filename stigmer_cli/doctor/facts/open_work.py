@@ -7,6 +7,7 @@ judges them with the same functions as the server.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.findings import Finding
@@ -28,7 +29,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Rules, plan
-from stigmer_cli.judgement.stuck import Stuck, StuckContext, is_young, judge
+from stigmer_cli.judgement.stuck import Stuck, StuckContext, has_moved, is_young, judge
 from stigmer_cli.judgement.wire import stuck_groups
 from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.temporal.target import Target
@@ -56,6 +57,8 @@ class Surroundings:
 
 
 FindSurroundings = Callable[[], Awaitable[Surroundings]]
+ReadAgain = Callable[[ExecutionId], Awaitable[Execution | None]]
+"""An execution as it is now; None where that cannot be read."""
 
 
 async def probe_executions(caller: Caller, *, look: FindSurroundings, clock: Clock) -> ExecutionsSeen:
@@ -75,10 +78,11 @@ async def probe_executions(caller: Caller, *, look: FindSurroundings, clock: Clo
         secrets = await _secret_names(client)
         items = sorted((item for page in pages for item in page.items), key=lambda item: item.metadata.created_at)
         report = await _report(client)
-    is_cut = any(page.next_cursor for page in pages)
-    if report is None or not report.is_judged:
-        rows = [execution_of(item) for item in items]
-        report = await judge_here(rows, report, is_cut=is_cut, look=look, clock=clock)
+        is_cut = any(page.next_cursor for page in pages)
+        if report is None or not report.is_judged:
+            rows = [execution_of(item) for item in items]
+            again = partial(_read_again, client)
+            report = await judge_here(rows, report, is_cut=is_cut, look=look, again=again, clock=clock)
     return ExecutionsSeen(
         open=tuple(items),
         is_cut=is_cut,
@@ -121,10 +125,27 @@ async def _report(client: Client) -> StuckReport | None:
         return None
 
 
+async def _read_again(client: Client, execution_id: ExecutionId) -> Execution | None:
+    try:
+        return execution_of(await client.execution(execution_id))
+    except StigmerError:
+        return None
+
+
 async def judge_here(
-    rows: Sequence[Execution], told: StuckReport | None, *, is_cut: bool, look: FindSurroundings, clock: Clock
+    rows: Sequence[Execution],
+    told: StuckReport | None,
+    *,
+    is_cut: bool,
+    look: FindSurroundings,
+    again: ReadAgain,
+    clock: Clock,
 ) -> StuckReport:
-    """The report that this process can make by itself; `told`, the server's, where this process sees no more."""
+    """The report that this process can make by itself; `told`, the server's, where this process sees no more.
+
+    What Temporal says is younger than `rows` are: of those that it was asked about, the ones that are stuck are read
+    `again`, and left out where they have gone on.
+    """
     now = clock.now()
     old = [row for row in rows if not is_young(row, now)]
     submitted = [row for row in old if row.dispatch.is_submitted and row.attention is None and row.waiting is None]
@@ -136,12 +157,17 @@ async def judge_here(
         seen = await probe_runs(around.target, submitted[:LOOKED_UP_MAX], clock=clock)
     if told is not None and not seen:
         return told
-    found = judge_all(old, seen, around, now)
+    found = [one for one in judge_all(old, seen, around, now) if not await _has_gone_on(one.execution, seen, again)]
     return StuckReport(
         groups=stuck_groups(found),
         is_whole=len(seen) == len(submitted) and not is_cut,
         is_judged=bool(seen) or not submitted,
     )
+
+
+async def _has_gone_on(execution: Execution, seen: Mapping[str, Observation], again: ReadAgain) -> bool:
+    now = await again(execution.id) if execution.id in seen else None
+    return now is not None and has_moved(execution, now)
 
 
 def judge_all(

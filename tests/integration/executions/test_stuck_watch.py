@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.execution import Execution, Outcome
+from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import GRACE_S, StuckClass
 from stigmer_cli.executions.accept import SubmitRequest
@@ -17,6 +18,7 @@ from stigmer_cli.executions.pollers import Polling, SeenPoller
 from stigmer_cli.executions.stuck_watch import PASS_MAX, StuckWatch
 from stigmer_cli.judgement.stuck import LATE_S
 from stigmer_cli.settings import SubmitPolicy
+from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
 from tests.integration.executions.conftest import Harness, submitted
 from tests.support.fakes import ManualClock
@@ -98,6 +100,31 @@ async def test_a_run_that_cannot_be_replayed_is_counted_and_reported_once(watche
     assert CHANGED.words in told[0]["cause"]
     workflow.pending_task, workflow.pending_activities = None, watched.perform()
     assert await watched.round() == {}
+
+
+async def test_a_run_that_ends_between_the_row_and_temporals_answer_is_not_stuck(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution, workflow = await watched.in_progress()
+    store, describe = watched.harness.store, watched.harness.gateway.describe
+
+    async def describe_late(name: WorkflowName) -> Observed | None:
+        outcome = Outcome(phase=Phase.COMPLETED, output="done")
+        await store.runs.finish(execution.id, epoch=1, run=workflow.run_id, attempt=None, outcome=outcome)
+        watched.harness.gateway.close(name.id, RunState.COMPLETED)
+        return await describe(name)
+
+    monkeypatch.setattr(watched.harness.gateway, "describe", describe_late)
+    with capture_logs() as lines:
+        assert await watched.watch.judge_old([execution]) == []
+    assert not [line for line in lines if line["event"] == "execution_stuck"]
+
+
+async def test_a_run_that_ended_and_whose_outcome_is_not_there_is(watched: Watched) -> None:
+    execution, _ = await watched.in_progress()
+    watched.harness.gateway.close(execution.workflow.id, RunState.COMPLETED)
+    [found] = await watched.watch.judge_old([execution])
+    assert found.kind is StuckClass.RESULT_UNKNOWN
 
 
 async def test_in_progress_without_a_runner_waits_for_one(watched: Watched) -> None:

@@ -10,15 +10,17 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.execution_body import execution_resource
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.clock import iso
+from stigmer_cli.doctor.facts import temporal_probe
 from stigmer_cli.doctor.facts.open_work import Surroundings, execution_of, judge_all, judge_here
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution
-from stigmer_cli.domain.identity import RunId
+from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingTask
+from stigmer_cli.temporal.target import Target
 from tests.support.execution_rows import row
 from tests.support.fakes import START, ManualClock, SwitchedLink
 from tests.unit.doctor.facts_builder import health
@@ -37,6 +39,10 @@ def _told(execution: Execution) -> Execution:
 def _seen(state: RunState, task: PendingTask | None = None) -> Observed:
     closed_at = None if state is RunState.OPEN else START
     return Observed(state=state, run_id=RunId("run-1"), started_at=START, closed_at=closed_at, pending_task=task)
+
+
+async def _unread(_: ExecutionId) -> Execution | None:
+    return None
 
 
 def _kinds(
@@ -95,13 +101,33 @@ async def test_what_the_server_reported_counts_where_this_command_sees_nothing()
 
     rows = [_told(row(IN_PROGRESS, submitted_s_ago=60)), _told(row(PENDING))]
     told = StuckReport(groups=[], is_whole=True, is_judged=False)
-    assert await judge_here(rows, told, is_cut=False, look=look, clock=ManualClock()) is told
-    alone = await judge_here(rows, None, is_cut=False, look=look, clock=ManualClock())
+    assert await judge_here(rows, told, is_cut=False, look=look, again=_unread, clock=ManualClock()) is told
+    alone = await judge_here(rows, None, is_cut=False, look=look, again=_unread, clock=ManualClock())
     assert (alone.is_judged, alone.is_whole) == (False, False)
     assert [(group.kind, group.phase) for group in alone.groups] == [
         (StuckClass.UNKNOWN, IN_PROGRESS),
         (StuckClass.QUEUED, PENDING),
     ]
+
+
+@pytest.mark.parametrize(("phase_now", "kinds"), [(Phase.COMPLETED, []), (IN_PROGRESS, [StuckClass.INTERRUPTED])])
+async def test_what_went_on_while_temporal_was_asked_is_not_stuck(
+    phase_now: Phase, kinds: list[StuckClass], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = _told(row(IN_PROGRESS, submitted_s_ago=60))
+
+    async def probe(*_: object, **__: object) -> Mapping[str, Observation]:
+        return {execution.id: Observation(execution=execution)}
+
+    async def look() -> Surroundings:
+        return Surroundings(target=Target(address="127.0.0.1:1"), health=HERE)
+
+    async def again(_: ExecutionId) -> Execution | None:
+        return replace(execution, phase=phase_now)
+
+    monkeypatch.setattr(temporal_probe, "probe_runs", probe)
+    report = await judge_here([execution], None, is_cut=False, look=look, again=again, clock=ManualClock())
+    assert [group.kind for group in report.groups] == kinds
 
 
 def test_a_row_that_came_over_the_wire_is_the_row_as_far_as_it_is_judged() -> None:

@@ -13,14 +13,14 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import GRACE_S, StuckClass
-from stigmer_cli.errors import NotFound
+from stigmer_cli.executions.moved import find_moved
 from stigmer_cli.executions.pollers import Polling
 from stigmer_cli.executions.reason import explain_wait, find_hold
 from stigmer_cli.executions.reconcile.observe import observe
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Rules, plan
-from stigmer_cli.judgement.stuck import Stuck, StuckContext, Untaken, find_untaken, has_moved, is_young, judge
+from stigmer_cli.judgement.stuck import Stuck, StuckContext, Untaken, find_untaken, is_young, judge
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
@@ -209,19 +209,10 @@ class StuckWatch:
             is_behind = observation.execution.id in behind
             judged.append(judge(observation, move, replace(context, untaken_s=untaken_s, is_behind=is_behind)))
         found = [one for one in judged if one is not None]
-        return found if held else await self._leave_out_moved(found)
-
-    async def _leave_out_moved(self, found: Sequence[Stuck]) -> Sequence[Stuck]:
-        """`found` without those that went on since their rows were read: what Temporal says is younger.
-
-        On a busy machine seconds lie between the two, in which many a run ends.
-        """
-        asked = [one.execution.id for one in found if one.execution.dispatch.is_submitted]
-        try:
-            rows = {row.id: row for row in await self._store.executions.read_by_ids(asked)} if asked else {}
-        except NotFound:  # one was deleted meanwhile; the next look sees no row of it
+        if held is not None:
             return found
-        return [one for one in found if not has_moved(one.execution, rows.get(one.execution.id, one.execution))]
+        moved = await find_moved([one.execution for one in found if one.execution.dispatch.is_submitted], self._store)
+        return [one for one in found if one.execution.id not in moved]
 
     async def _find_behind(self, rows: Sequence[Execution], now: datetime) -> set[ExecutionId]:
         """Those of `rows` that wait for their turn in a session, or have had it for so short that nothing is wrong."""

@@ -8,13 +8,14 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.accept import Nudge
+from stigmer_cli.executions.moved import find_moved
 from stigmer_cli.executions.reason import find_hold
 from stigmer_cli.executions.reconcile.apply import Applied, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.await_submitted import PendingSubmits
 from stigmer_cli.executions.reconcile.lease import hold_lease
 from stigmer_cli.executions.reconcile.scan import ReconcileScope, scan
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
-from stigmer_cli.judgement.plan import Rules
+from stigmer_cli.judgement.plan import Move, Rules
 from stigmer_cli.store.store import Store
 
 LEFT_BEHIND = frozenset({Finding.CANNOT_REPLAY, Finding.HELD, Finding.PARKED})
@@ -65,11 +66,10 @@ class Reconciling:
             async for moves in scan(
                 self._store, self._gateway, self._link, wanted.scope, rules=wanted.rules, clock=self._clock
             ):
+                acting = [move.execution for move in moves if move.action is not Action.NONE]
+                moved = await find_moved(acting, self._store)
                 for move in moves:
-                    yield Applied(
-                        move=move,
-                        done=ReconcileOutcome.LEFT if move.action is Action.NONE else ReconcileOutcome.PLANNED,
-                    )
+                    yield Applied(move=move, done=_planned(move, is_moved=move.execution.id in moved))
             return
         async with hold_lease(self._store, holder=wanted.asked_by, clock=self._clock) as mine:
             pending = PendingSubmits(self._store, clock=self._clock, renew=mine.renew)
@@ -91,3 +91,10 @@ class Reconciling:
         for one in applied:
             if one.done is ReconcileOutcome.RESUBMITTED and one.move.finding in LEFT_BEHIND:
                 self.withdraw(one.move.execution.workflow)
+
+
+def _planned(move: Move, *, is_moved: bool) -> ReconcileOutcome:
+    """What would come of `move`."""
+    if move.action is Action.NONE:
+        return ReconcileOutcome.LEFT
+    return ReconcileOutcome.CHANGED if is_moved else ReconcileOutcome.PLANNED

@@ -11,7 +11,7 @@ import pytest
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.findings import ReconcileOutcome
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.execution import Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.dispatcher import Dispatcher
@@ -23,7 +23,7 @@ from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.temporal.errors import SubmitRejected
 from stigmer_cli.temporal.gateway import Started
-from tests.integration.executions.conftest import Harness
+from tests.integration.executions.conftest import Harness, submitted
 from tests.support.fakes import ManualClock
 from tests.support.fakes_temporal import InMemoryGateway
 
@@ -63,6 +63,31 @@ async def _orphans(harness: Harness, number: int) -> list[Execution]:
 
 async def _told(reconciling: Reconciling, wanted: ReconcileJob = WANTED) -> Sequence[Applied]:
     return [applied async for applied in reconciling.run(wanted)]
+
+
+async def test_a_preview_leaves_out_what_ended_while_temporal_was_asked(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.link.put(ConnectionState.CONNECTED)
+    execution, orphan = await submitted(harness), await submitted(harness)
+    run = execution.dispatch.run_id
+    assert run is not None
+    harness.gateway.forget()
+
+    async def find_nothing_late(name: WorkflowName) -> None:
+        if name.execution == execution.id:
+            outcome = Outcome(phase=Phase.COMPLETED, output="done")
+            await harness.store.runs.finish(execution.id, epoch=1, run=run, attempt=None, outcome=outcome)
+
+    monkeypatch.setattr(harness.gateway, "describe", find_nothing_late)
+    told = await _told(
+        Reconciling(harness.store, harness.gateway, harness.link, harness.dispatcher, clock=SystemClock()),
+        replace(WANTED, is_dry_run=True),
+    )
+    assert {one.move.execution.id: one.done for one in told} == {
+        execution.id: ReconcileOutcome.CHANGED,
+        orphan.id: ReconcileOutcome.PLANNED,
+    }
 
 
 async def test_a_limit_counts_what_is_repaired_so_that_the_next_call_finds_others(

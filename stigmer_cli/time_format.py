@@ -78,9 +78,13 @@ def _moment_of(found: "re.Match[str]", now: datetime) -> datetime:
     at = time.fromisoformat(told if told[2] == ":" else f"0{told}")
     word = (found["day"] or "today").lower()
     day = {"today": today, "yesterday": today - timedelta(days=1)}.get(word) or date.fromisoformat(word)
-    moment = _at(day, at, zone)
-    # A time without a day that is still to come was yesterday.
-    return _at(day - timedelta(days=1), at, zone) if not found["day"] and moment > now else moment
+    return _at(day, at, zone) if found["day"] else _find_last(day, at, zone, now)
+
+
+def _find_last(today: date, at: time, zone: str | None, now: datetime) -> datetime:
+    """The last moment up to `now` at which it was `at`. An hour comes twice where clocks are set back."""
+    days = (today, today - timedelta(days=1))
+    return max(found for day in days for fold in (0, 1) if (found := _at(day, at.replace(fold=fold), zone)) <= now)
 
 
 def _at(day: date, at: time, zone: str | None) -> datetime:

@@ -83,6 +83,20 @@ def test_a_time_is_read_as_people_say_it(text: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("now", "moment"),
+    [
+        ("2026-10-25T02:45:00+02:00", "2026-10-25T02:30:00+02:00"),
+        ("2026-10-25T02:15:00+01:00", "2026-10-25T02:30:00+02:00"),
+        ("2026-10-25T02:45:00+01:00", "2026-10-25T02:30:00+01:00"),
+        ("2026-10-25T14:00:00+01:00", "2026-10-25T02:30:00+01:00"),
+        ("2026-10-26T01:00:00+01:00", "2026-10-25T02:30:00+01:00"),
+    ],
+)
+def test_of_an_hour_that_comes_twice_the_last_one_is_meant(now: str, moment: str) -> None:
+    assert parse_moment("02:30", datetime.fromisoformat(now)) == datetime.fromisoformat(moment)
+
+
+@pytest.mark.parametrize(
     "text",
     ["", " ", "soon", "2026-02-30", "25:00", "14:60", "-5m", "2026-01-05T", "2026-01-05Z", "99999999d", "1/2"],
 )

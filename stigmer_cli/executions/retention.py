@@ -1,13 +1,13 @@
 """Deletes what has ended and is older than the setting `retention` says, now and then, in small steps."""
 
 from abc import ABC, abstractmethod
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import structlog
 from ulid import ULID
 
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, ClockWatch, Jump
 from stigmer_cli.errors import NotFound
 from stigmer_cli.settings import Settings
 from stigmer_cli.store.store import Store
@@ -19,6 +19,13 @@ BATCH = 200
 PAUSE_S = 0.2
 """Between two commits: other writers come first."""
 
+EVEN_S = 600.0
+"""For so long the clock has gone evenly before anything is too old for it: after a start of the machine, and after a
+machine was restored or resumed, it may be years ahead until it is corrected."""
+
+LONG_AGO = datetime.fromtimestamp(0, UTC)
+"""Nothing is older."""
+
 log = structlog.get_logger()
 
 
@@ -26,6 +33,7 @@ class RetentionLoop(ABC):
     """Deletes what is older than `kept_s` seconds, every `every_s` seconds.
 
     Several servers of one store may do it at the same time: each deletes what the others have left.
+    Nothing is too old by a clock that was set in the last `EVEN_S` seconds, or that has not been watched for so long.
     """
 
     every_s: ClassVar[float]
@@ -34,16 +42,18 @@ class RetentionLoop(ABC):
         self._store = store
         self._kept_s = kept_s
         self._clock = clock
+        self._watch = ClockWatch(clock, jumped=self._note_jump)
+        self._even_since_s = clock.monotonic()
 
     async def run(self) -> None:
-        """Delete at once, and then again and again, until cancelled."""
+        """Delete again and again, until cancelled."""
         while True:
             await self.run_once()
             await self._clock.sleep(self.every_s)
 
     async def run_once(self) -> int:
         """Delete what is too old, and return how many that were."""
-        before = self._clock.now() - timedelta(seconds=self._kept_s)
+        before = self._find_oldest_kept()
         total, has_more = await self._delete_some(before)
         while has_more:
             await self._clock.sleep(PAUSE_S)
@@ -52,6 +62,15 @@ class RetentionLoop(ABC):
         if total:
             self._tell(total, before)
         return total
+
+    def _find_oldest_kept(self) -> datetime:
+        self._watch.run_once()
+        is_even = self._clock.monotonic() - self._even_since_s >= EVEN_S
+        return self._clock.now() - timedelta(seconds=self._kept_s) if is_even else LONG_AGO
+
+    def _note_jump(self, jump: Jump) -> None:
+        if jump.is_set:
+            self._even_since_s = jump.at_s
 
     @abstractmethod
     async def _delete_some(self, before: datetime) -> tuple[int, bool]:

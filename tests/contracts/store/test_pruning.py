@@ -1,6 +1,6 @@
 """Deleting what has ended, with everything about it, and nothing else."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -18,6 +18,13 @@ from tests.contracts.store.test_search import accept
 from tests.support.fakes import ManualClock
 
 ENDED = (Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED)
+
+
+def manual_clock(at: datetime) -> ManualClock:
+    """A clock that shows `at`, and whose sleeps are real."""
+    clock = ManualClock(at)
+    clock.sleep = RealSleepClock().sleep  # type: ignore[method-assign]
+    return clock
 
 
 async def rows(store: Store) -> dict[str, int]:
@@ -64,10 +71,30 @@ async def test_the_retention_deletes_what_is_older_in_several_commits(
     monkeypatch.setattr("stigmer_cli.executions.retention.BATCH", 2)
     ended = [(await bring_to(store, stage)).id for stage in (*ENDED, *ENDED)]
     running = (await bring_to(store, Stage.RUNNING)).id
-    clock = RealSleepClock()
-    assert await Retention(store, kept_s=3600.0, clock=clock).run_once() == 0
-    later = ManualClock(START + timedelta(hours=2))
-    later.sleep = clock.sleep  # type: ignore[method-assign]
     monkeypatch.setattr("stigmer_cli.executions.retention.PAUSE_S", 0.0)
-    assert await Retention(store, kept_s=3600.0, clock=later).run_once() == len(ended)
+    clock = manual_clock(START)
+    retention = Retention(store, kept_s=3600.0, clock=clock)
+    clock.move(1800.0)
+    assert await retention.run_once() == 0
+    clock.move(5400.0)
+    assert await retention.run_once() == len(ended)
     assert [row.id for row in (await store.executions.list(Filter(), limit=10)).items] == [running]
+
+
+async def test_nothing_is_too_old_by_a_clock_that_was_set_a_moment_ago(store: Store) -> None:
+    ended = (await bring_to(store, Stage.COMPLETED)).id
+    clock = manual_clock(START + timedelta(days=365))
+    retention = Retention(store, kept_s=3600.0, clock=clock)
+    assert await retention.run_once() == 0  # as after a start of the machine
+    clock.set(-365 * 86_400.0)
+    clock.move(1200.0)
+    assert await retention.run_once() == 0
+    clock.move(1200.0)
+    assert await retention.run_once() == 0
+    clock.set(365 * 86_400.0)  # as after the machine was restored
+    assert await retention.run_once() == 0
+    clock.move(60.0)
+    assert await retention.run_once() == 0
+    assert (await store.executions.get(ended)).id == ended
+    clock.move(600.0)
+    assert await retention.run_once() == 1

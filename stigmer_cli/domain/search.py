@@ -15,6 +15,14 @@ SEARCHED_MAX = 100_000
 
 _TERM = re.compile(r'"(?P<phrase>[^"]*)(?:"|$)|(?P<word>[^\s"]+)')
 
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    "\uff66-\uff9f\U00020000-\U0003ffff]"
+)
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese, and Korean, whose words have their particles attached."""
+
+_PIECE = re.compile(r"[^\W_]+")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchTerm:
@@ -22,6 +30,16 @@ class SearchTerm:
 
     text: str
     is_prefix: bool = False
+
+    @property
+    def is_unspaced(self) -> bool:
+        """Whether no index of words finds it: it is of a script that does not put spaces between words."""
+        return _UNSPACED.search(self.text) is not None
+
+    @property
+    def pieces(self) -> Sequence[str]:
+        """What it has between characters that are neither letter nor digit, in lower case."""
+        return _PIECE.findall(self.text.lower())
 
 
 def parse_search(text: str) -> Sequence[SearchTerm]:

@@ -25,7 +25,7 @@ from stigmer_cli.store.labels import has_label, selects
 from stigmer_cli.store.listing_choice import choose, sum_counts
 from stigmer_cli.store.listing_source import EVERYTHING, MATCHES, Source
 from stigmer_cli.store.mapping import execution_of
-from stigmer_cli.store.search import has_match, matches_postgresql, matches_sqlite
+from stigmer_cli.store.search import contain_unspaced, find_indexed, has_match, matches_postgresql, matches_sqlite
 from stigmer_cli.store.sessions import require_session
 from stigmer_cli.store.tables import IN_SESSION, NEEDS_ATTENTION, WAITING, agents, executions
 from stigmer_cli.store.workflows import find_workflow
@@ -149,9 +149,9 @@ async def _make_plan(connection: AsyncConnection, asked: Filter) -> _Plan:
     if choice.label is not None:
         indexed.append(selects(choice.label))
     conditions += [has_label(label) for label in asked.labels if label is not choice.label]
-    if asked.search:
-        is_source = source is MATCHES
-        (indexed if is_source else conditions).append(_contains(connection, asked, is_source=is_source))
+    is_source = source is MATCHES
+    (indexed if is_source else conditions).extend(_contain_words(connection, asked, is_source=is_source))
+    conditions += contain_unspaced(asked.search)
     phases = choice.phases if asked.phases or asked.kinds else frozenset[Phase]()
     if phases and source is not EVERYTHING:
         conditions.append(_ROW.phase.in_(sorted(phases)))
@@ -173,11 +173,14 @@ def _of_columns(asked: Filter) -> Sequence[_Condition]:
     return conditions
 
 
-def _contains(connection: AsyncConnection, asked: Filter, *, is_source: bool) -> _Condition:
-    """The condition of containing every term of the search."""
+def _contain_words(connection: AsyncConnection, asked: Filter, *, is_source: bool) -> Sequence[_Condition]:
+    """The condition of containing every term of the search that the index finds, if there are any."""
+    terms = find_indexed(asked.search)
+    if not terms:
+        return []
     if connection.dialect.name != "sqlite":
-        return matches_postgresql(asked.search)
-    return matches_sqlite(asked.search) if is_source else has_match(asked.search)
+        return [matches_postgresql(terms)]
+    return [matches_sqlite(terms) if is_source else has_match(terms)]
 
 
 def _cuts(asked: Filter, source: Source, phases: frozenset[Phase]) -> Sequence[Sequence[_Condition]]:

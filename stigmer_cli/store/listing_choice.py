@@ -18,7 +18,7 @@ from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.execution_counts import Counts, read_counts
 from stigmer_cli.store.labels import selects
 from stigmer_cli.store.listing_source import EVERYTHING, LABELLED, MATCHES, Source
-from stigmer_cli.store.search import matches_sqlite, texts
+from stigmer_cli.store.search import find_indexed, matches_sqlite, texts
 from stigmer_cli.store.tables import execution_labels
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ async def _smallest(
 ) -> tuple[Source, LabelSelector | None]:
     """The index that holds the fewest; of several that hold many, the one whose entries cost least."""
     candidates: list[tuple[Source, LabelSelector | None]] = []
-    if asked.search and connection.dialect.name == "sqlite":
+    terms = find_indexed(asked.search)
+    if terms and connection.dialect.name == "sqlite":
         candidates.append((MATCHES, None))
     candidates += [(LABELLED, label) for label in asked.labels]
     if asked.phases or asked.agent or not candidates:
@@ -78,7 +79,7 @@ async def _smallest(
         elif label is not None:
             sizes.append(await _count(connection, execution_labels, [selects(label)]))
         else:
-            sizes.append(await _count(connection, texts, [matches_sqlite(asked.search)]))
+            sizes.append(await _count(connection, texts, [matches_sqlite(terms)]))
     return candidates[sizes.index(min(sizes))]
 
 

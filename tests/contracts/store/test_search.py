@@ -78,6 +78,26 @@ async def test_a_search_means_the_same_in_both_databases(store: Store) -> None:
         assert (asked, await found(store, search(asked))) == (asked, [id_] if is_found else [])
 
 
+UNSPACED = "请提交GPU集群的错误日志：连接被拒绝。サーバーを再起動して ขอรายงานประจำวัน 서버에서 report"  # noqa: RUF001
+UNSPACED_SEARCHES = (
+    ("提交", True), ("集群", True), ("gpu集群", True), ("错误:连接", True), ("日志 提交", True), ('"提交 连接"', True),
+    ('"连接 提交"', False), ("再起動", True), ("รายงาน", True), ("서버", True), ("提交*", True), ("提交 report", True),
+    ("提交 deploy", False), ("取消", False), ("提%交", True), ("提_交", True),
+)  # fmt: skip
+"""Searches in scripts without spaces, and whether they find UNSPACED."""
+
+
+async def test_what_has_no_spaces_is_found_anywhere(store: Store) -> None:
+    await accept(store, MESSAGE)
+    id_, other = await accept(store, UNSPACED), await accept(store, "the next one")
+    for asked, is_found in UNSPACED_SEARCHES:
+        assert (asked, await found(store, search(asked))) == (asked, [id_] if is_found else [])
+    await end(store, other, Outcome(phase=Phase.COMPLETED, output="已提交"))
+    assert await found(store, search("提交")) == [other, id_]
+    ended = Filter(search=parse_search("提交"), phases=frozenset({Phase.COMPLETED}))
+    assert await found(store, ended) == [other]
+
+
 async def test_no_text_that_a_person_types_is_a_syntax_error(store: Store) -> None:
     rng = random.Random(4)
     alphabet = "ab \"'*()&|!:<>-+^~{}[],.;%$#@\\/?=_—é漢\u0301\u200d\U0001f600"

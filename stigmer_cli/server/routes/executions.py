@@ -35,6 +35,7 @@ from stigmer_cli.json_text import dump_json
 from stigmer_cli.judgement.wire import stuck_body
 from stigmer_cli.server.connections import waited_s
 from stigmer_cli.server.large_page import send_in_pieces
+from stigmer_cli.server.line_stream import send_lines
 from stigmer_cli.server.routes.called import Called
 from stigmer_cli.server.routes.execution_filter import read_filter
 from stigmer_cli.server.services import Services
@@ -217,8 +218,7 @@ async def stream_events(
     lines = _stream_lines(called, ExecutionId(execution_id), after)
     with _explaining(called, execution_id):
         first = await anext(lines)  # what is there already, or 404
-    lines = _resume(first, lines)
-    return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+    return send_lines(_resume(first, lines))
 
 
 async def _stream_lines(called: Services, execution_id: ExecutionId, after: int) -> AsyncGenerator[str, None]:

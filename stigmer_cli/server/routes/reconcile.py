@@ -23,6 +23,7 @@ from stigmer_cli.executions.reconcile.on_request import ReconcileJob
 from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.judgement.stuck import WORTH_TELLING
+from stigmer_cli.server.line_stream import send_lines
 from stigmer_cli.server.routes.called import Called
 from stigmer_cli.store.store import Store
 
@@ -49,7 +50,7 @@ async def reconcile(body: ReconcileRequest, called: Called) -> StreamingResponse
     wanted = _make_job(body)
     total = await _count_at_most(wanted.scope, called.store)
     # Answered before the first is carried out: the client sees the progress, and the server sees when it disconnects.
-    return StreamingResponse(_stream_lines(called.reconciling.run(wanted), total), media_type="application/x-ndjson")
+    return send_lines(_stream_lines(called.reconciling.run(wanted), total))
 
 
 def _make_job(body: ReconcileRequest) -> ReconcileJob:

@@ -14,6 +14,7 @@ from hashlib import blake2s
 from pathlib import Path
 from typing import Self
 
+from stigmer_cli.supervisor.pidfd import open_process, send_signal
 from stigmer_cli.supervisor.spec import ChildSpec
 
 IS_LINUX = sys.platform == "linux"
@@ -44,15 +45,12 @@ class ProcessId:
 
     def send(self, number: int) -> bool:
         """Signal it, and only it; False where it is gone or its pid belongs to somebody else now."""
-        if not IS_LINUX:
+        handle = _open_process(self.pid)
+        if handle is None:
             return self.is_alive and _try_signal(os.kill, self.pid, number)
         try:
-            handle = os.pidfd_open(self.pid)
-        except OSError:
-            return False
-        try:
             # The handle was opened before the mark is compared, so what is signalled is what was compared.
-            return self.is_alive and _try_signal(signal.pidfd_send_signal, handle, number)
+            return self.is_alive and _try_signal(send_signal, handle, number)
         finally:
             os.close(handle)
 
@@ -64,6 +62,16 @@ class ProcessId:
             if os.getpgid(self.pid) == self.pid:
                 return _try_signal(os.killpg, self.pid, signal.SIGKILL)
         return self.send(signal.SIGKILL)
+
+
+def _open_process(pid: int) -> int | None:
+    """The handle of process `pid`, to be closed; None where the system has none, or does not let us."""
+    if not IS_LINUX:
+        return None
+    try:
+        return open_process(pid)
+    except OSError:
+        return None
 
 
 @cache

@@ -12,13 +12,13 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from functools import cache
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import reason_of
 from stigmer_cli.supervisor.child import Child
 from stigmer_cli.supervisor.control import Changes
-from stigmer_cli.supervisor.process import IS_LINUX, Process
+from stigmer_cli.supervisor.pidfd import borrow_file, open_process
+from stigmer_cli.supervisor.process import Process
 from stigmer_cli.supervisor.sockets import IPV4, group_with, listening_sockets, open_files
 from stigmer_cli.supervisor.spec import SourceFilter
 
@@ -33,9 +33,6 @@ A child may listen at an address at which nobody tries to connect.
 KNOCK_MAX_S = 0.01
 LISTENING_MAX_S = 60.0
 """How long after its start a child may take to listen; a filter that is not in place then is given up."""
-
-PIDFD_GETFD = 438
-"""The number of pidfd_getfd on every architecture: those from 424 on are shared (syscalls(2))."""
 
 SO_ATTACH_FILTER = 26
 
@@ -113,12 +110,9 @@ def close_ports(pid: int, ports: set[int], *, source: str) -> set[int]:
 
 
 def _attach(pid: int, number: int, source: str) -> None:
-    handle = os.pidfd_open(pid) if IS_LINUX else -1
+    handle = open_process(pid)
     try:
-        borrowed = _getfd()(PIDFD_GETFD, handle, number, 0)
-        if borrowed < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"pidfd_getfd: {os.strerror(code)}")
+        borrowed = borrow_file(handle, number)
     finally:
         os.close(handle)
     with socket.socket(fileno=borrowed) as listener:
@@ -135,9 +129,3 @@ def _attach(pid: int, number: int, source: str) -> None:
 
 def _number(address: str) -> int:
     return int(ipaddress.IPv4Address(address))
-
-
-@cache
-def _getfd() -> Callable[..., int]:
-    found: Callable[..., int] = ctypes.CDLL(None, use_errno=True).syscall
-    return found

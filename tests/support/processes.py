@@ -114,9 +114,15 @@ def _child(record: SupervisorRecord, name: str) -> ChildRecord:
 
 
 @contextlib.asynccontextmanager
-async def supervised(folder: Path, *children: ChildSpec, **changes: Any) -> AsyncIterator[Supervised]:
-    """A detached supervisor with these children; it and they are gone at the end, also after a failure."""
-    identity = await launch(spec_of(folder, *children, **changes), environ=environ(), clock=SystemClock())
+async def supervised(
+    folder: Path, *children: ChildSpec, variables: Mapping[str, str] | None = None, **changes: Any
+) -> AsyncIterator[Supervised]:
+    """A detached supervisor with these children; it and they are gone at the end, also after a failure.
+
+    `variables`: what else it has in its environment.
+    """
+    spec = spec_of(folder, *children, **changes)
+    identity = await launch(spec, environ=environ(variables), clock=SystemClock())
     under_way = Supervised(folder=folder, id=identity)
     try:
         yield under_way

@@ -1,24 +1,22 @@
 """Takes the kernel's filter off a listening socket of another process, as if it had never been put there."""
 
-import ctypes
 import os
 import socket
 import struct
 from pathlib import Path
 
-from stigmer_cli.supervisor.source_filter import PIDFD_GETFD
+from stigmer_cli.supervisor.pidfd import borrow_file, open_process
 
 SO_DETACH_FILTER = 27
 
 
 def detach(pid: int, port: int) -> None:
     """Let everybody connect to `port` of process `pid` again."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    handle = os.pidfd_open(pid)
+    handle = open_process(pid)
     try:
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             if str(entry.readlink()).startswith("socket:"):
-                with socket.socket(fileno=libc.syscall(PIDFD_GETFD, handle, int(entry.name), 0)) as one:
+                with socket.socket(fileno=borrow_file(handle, int(entry.name))) as one:
                     is_tcp = one.family == socket.AF_INET and one.type == socket.SOCK_STREAM
                     if (
                         is_tcp

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import hashlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from hashlib import blake2s
 from pathlib import Path
 from typing import Self
 
@@ -36,7 +36,11 @@ class ProcessId:
     @property
     def tag(self) -> str:
         """The mark in eight hexadecimal digits, for names that others see: in a container a pid comes again at once."""
-        return blake2s(self.mark.encode(), digest_size=4).hexdigest()
+        mark = self.mark.encode()
+        try:
+            return hashlib.blake2s(mark, digest_size=4).hexdigest()
+        except (AttributeError, TypeError, ValueError):  # no algorithm of FIPS 140, and no other may be allowed
+            return hashlib.sha256(mark).hexdigest()[:8]
 
     @property
     def is_alive(self) -> bool:

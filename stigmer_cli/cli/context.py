@@ -4,6 +4,7 @@ Every command line imports this module, so that what it needs is imported where 
 completion of a word read no settings, print no table, and wait for nothing.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,7 +30,8 @@ T = TypeVar("T")
 class Cli:
     """One invocation. `cli_of` replaces `out` once the command has read `--output`; `warned`: what was warned of.
 
-    `ended_by` is the signal that ended it; None also for Ctrl-C. `is_look`: the command changes nothing.
+    `ended_by` is the signal that ended it; None also for Ctrl-C. `is_look`: the command changes nothing. `parent_pid`
+    started it, and may have died since.
     """
 
     environ: Mapping[str, str]
@@ -41,6 +43,7 @@ class Cli:
     warned: set[str] = field(default_factory=set)
     ended_by: int | None = None
     is_look: bool = False
+    parent_pid: int = field(default_factory=os.getppid)
 
     def now(self) -> datetime:
         """The time to compute ages with: the server's in its last answer to `call`, else this machine's."""

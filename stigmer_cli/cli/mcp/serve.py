@@ -18,7 +18,6 @@ from stigmer_cli.cli.mcp.changing import ChangingTools
 from stigmer_cli.cli.mcp.reading import ReadingTools
 from stigmer_cli.cli.mcp.tool import DESCRIPTIONS
 from stigmer_cli.cli.termination import HEEDED
-from stigmer_cli.clock import Clock
 
 LOOK_S = 1.0
 Method = Callable[..., Awaitable[CallToolResult]]
@@ -50,7 +49,7 @@ def serve_agent(cli: Cli, *, is_changing: bool) -> None:
             signal.signal(number, signal.SIG_DFL)  # the thread that reads standard input would hold up an orderly end
     server = build_server(cli, is_changing=is_changing)
     try:
-        asyncio.run(_serve(server, cli.clock))
+        asyncio.run(_serve(server, cli))
     except* OSError:  # the client has closed its end of the pipe
         pass
 
@@ -103,22 +102,22 @@ def _describe(method: Method) -> Tool:
     return made.model_copy(update={"fn_metadata": metadata, "parameters": strict.model_json_schema(by_alias=True)})
 
 
-async def _serve(server: MCPServer, clock: Clock) -> None:
-    watch = asyncio.get_running_loop().create_task(_end_with_client(os.dup(sys.stdout.fileno()), clock))
+async def _serve(server: MCPServer, cli: Cli) -> None:
+    watch = asyncio.get_running_loop().create_task(_end_with_client(os.dup(sys.stdout.fileno()), cli))
     try:
         await server.run_stdio_async()
     finally:
         watch.cancel()
 
 
-async def _end_with_client(stdout: int, clock: Clock) -> None:
+async def _end_with_client(stdout: int, cli: Cli) -> None:
     """End this process once nobody reads `stdout`, or its parent has died, though standard input may stay open.
 
     At once: the thread that reads standard input cannot be interrupted, and nothing here is left half-done.
     """
-    parent, reader = os.getppid(), select.poll()
+    reader = select.poll()
     reader.register(stdout, 0)  # reports only that the other end is closed
     while True:
-        await clock.sleep(LOOK_S)
-        if os.getppid() != parent or reader.poll(0):
+        await cli.clock.sleep(LOOK_S)
+        if os.getppid() != cli.parent_pid or reader.poll(0):
             os._exit(0)

@@ -5,8 +5,9 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
+from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.tools import Tool
@@ -98,8 +99,22 @@ def _describe(method: Method) -> Tool:
     )
     loose = made.fn_metadata.arg_model
     strict = create_model(loose.__name__, __base__=(loose, Strict))
+    schema = strict.model_json_schema(by_alias=True)
     metadata = made.fn_metadata.model_copy(update={"arg_model": strict})
-    return made.model_copy(update={"fn_metadata": metadata, "parameters": strict.model_json_schema(by_alias=True)})
+    return made.model_copy(update={"fn_metadata": metadata, "parameters": _inline(schema, schema.pop("$defs", {}))})
+
+
+def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as JSON is
+    """`schema` with what it refers to in place of references: some clients lose its definitions."""
+    match schema:
+        case {"$ref": str() as name, **rest}:
+            return _inline(rest, definitions) | _inline(definitions[name.rpartition("/")[2]], definitions)
+        case dict():
+            return {name: _inline(value, definitions) for name, value in schema.items()}
+        case list():
+            return [_inline(one, definitions) for one in schema]
+        case _:
+            return schema
 
 
 async def _serve(server: MCPServer, cli: Cli) -> None:

@@ -13,6 +13,7 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.mcp.bounds import RESULT_MAX
 from stigmer_cli.cli.mcp.serve import build_server
 from stigmer_cli.cli.mcp.tool import DEFECT
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.settings import Home
 from tests.support.temporal_server import free_port
 
@@ -78,6 +79,16 @@ async def test_every_tool_says_what_it_is_what_it_takes_and_what_it_answers(cli:
             assert schema.get("description") or argument == "limit", (name, argument)
         assert tool.output_schema, name
         assert {"note", "cut"} <= set(tool.output_schema["properties"]), name
+
+
+async def test_arguments_are_described_without_references(cli: Cli) -> None:
+    tools = await tools_of(cli, is_changing=True)
+    for name, tool in tools.items():
+        described = json.dumps(tool.input_schema)
+        assert "$ref" not in described, name
+        assert "$defs" not in described, name
+    phases = tools["list_executions"].input_schema["properties"]["phases"]
+    assert [one.get("items", {}).get("enum") for one in phases["anyOf"]] == [list(Phase), None]
 
 
 async def test_the_annotations_tell_looking_from_changing(cli: Cli) -> None:

@@ -33,6 +33,7 @@ from stigmer_cli.cli.mcp.answers import (
 )
 from stigmer_cli.cli.mcp.tool import LOOK, Description, Toolbox, tool
 from stigmer_cli.cli.output import truncate_line
+from stigmer_cli.cli.parameters import SPAN_MAX_S
 from stigmer_cli.cli.stack.logs import describe_line
 from stigmer_cli.cli.stack.status import observe_stack
 from stigmer_cli.client import Client
@@ -49,7 +50,7 @@ from stigmer_cli.settings import Home
 from stigmer_cli.stack.logs import NEVER, Line, have_logs, read_lines, select_parts
 from stigmer_cli.stack.remote import refuse_elsewhere
 from stigmer_cli.stack.status import StackState
-from stigmer_cli.time_format import parse_span
+from stigmer_cli.time_format import parse_span, span
 
 LIST_MAX = 40
 AGENTS_MAX = 100
@@ -62,6 +63,8 @@ IDS_MAX = 200
 ITEMS_MAX = 200
 TEXT_MAX = 160
 """Characters of a message or a reason in a list."""
+
+SPANS = "90s, 10m, 2h or 1d"
 
 Reference = Annotated[
     str,
@@ -258,11 +261,14 @@ def _keep_newest(lines: Sequence[Line]) -> Sequence[Line]:
 
 
 def read_span(text: str | None) -> float | None:
-    """`text` in seconds; raises RequestError."""
+    """`text` in seconds, at most `SPAN_MAX_S`; raises RequestError."""
     try:
-        return None if text is None else parse_span(text)
+        seconds = None if text is None else parse_span(text)
     except ValueError as error:
-        raise RequestError(str(error), hint="90s, 10m, 2h or 1d") from None
+        raise RequestError(str(error), hint=SPANS) from None
+    if seconds is not None and seconds > SPAN_MAX_S:
+        raise RequestError(f"{text} is longer than {span(SPAN_MAX_S)}", hint=SPANS)
+    return seconds
 
 
 async def resolve_reference(client: Client, reference: str) -> str:

@@ -131,6 +131,8 @@ async def test_without_a_server_the_others_say_what_to_type(cli: Cli, tool: str,
     [
         ("explain_check", {"code": "STG999"}, "there is no check 'STG999'"),
         ("list_executions", {"older_than": "soon"}, "'soon' is not a span of time"),
+        ("preview_reconcile", {"older_than": "99999999999d"}, "99999999999d is longer than 11574d 1h"),
+        ("list_executions", {"older_than": "9" * 400}, "is longer than 11574d 1h"),
         ("list_executions", {"phase": "FAILED"}, "Extra inputs are not permitted"),
         ("list_executions", {"limit": 1000}, "less than or equal to 40"),
         ("get_execution", {"execution": "x"}, "is too short for a part of an execution id"),

@@ -257,7 +257,14 @@ def _run_application(cli: Cli, arguments: Sequence[str]) -> int:
 def _explain_usage(error: "typer.TyperException") -> ConfigError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "stigmer"
-    return ConfigError(error.format_message(), hint=f"{command} --help")
+    hint = f"{command} --help"
+    if hasattr(error, "possibilities") and context and _takes_message(context):
+        hint += f", or, if it is the message that begins with a dash: {command} AGENT -- MESSAGE"
+    return ConfigError(error.format_message(), hint=hint)
+
+
+def _takes_message(context: "typer.Context") -> bool:
+    return any(one.name == "message" and one.param_type_name == "argument" for one in context.command.params)
 
 
 def _end_quietly() -> int:

@@ -40,6 +40,16 @@ def test_wrong_usage_is_2_with_the_help_to_read(
     assert captured.err.splitlines()[-1] == hint
 
 
+@pytest.mark.parametrize("message", ["-5", "- buy milk", "--- a line"])
+def test_a_message_that_begins_with_a_dash_goes_behind_two(message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["run", "greeter", message]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "hint: stigmer run --help, or, if it is the message that begins with a dash: stigmer run AGENT -- MESSAGE"
+    )
+    assert invoke(["run", "--no-such", "greeter", "hello"]) == 2
+    assert "No such option: --no-such" in capsys.readouterr().err
+
+
 def test_an_unknown_variable_is_warned_about(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

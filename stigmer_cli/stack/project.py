@@ -27,6 +27,8 @@ from stigmer_cli.supervisor.lock import held
 
 LOCK_MAX_S = 10.0
 GIT_MAX_S = 5.0
+OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+"""Variables that a hook of git has: with them git looks there, whatever directory it is given (githooks(5))."""
 IGNORE_ALL = b"# Nothing in this folder belongs into a repository: it holds a token, databases and logs.\n*\n"
 CONFIG_TITLE = "# Settings of this project's stack; `stigmer config list` shows all."
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "drvfs", "vboxsf", "afs", "fuse.sshfs", "fuse.vmhgfs-fuse"})
@@ -149,7 +151,8 @@ def _warn(home: Path) -> Sequence[str]:
 
 def _is_tracked(home: Path) -> bool:
     """Whether git has files of `home` in its index; False where there is no repository, or no git."""
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(home.parent), "ls-files", "--", home.name]
+    unset = [word for name in OF_ANOTHER_REPOSITORY for word in ("-u", name)]
+    command = ["env", *unset, "git", "-c", "core.fsmonitor=false", "-C", str(home.parent), "ls-files", "--", home.name]
     try:
         done = subprocess.run(command, capture_output=True, timeout=GIT_MAX_S, check=False)
     except (OSError, subprocess.SubprocessError):

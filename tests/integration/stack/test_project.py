@@ -149,11 +149,18 @@ async def test_manifests_that_are_there_are_kept_and_named(machine: Machine) -> 
     assert (made.name, made.path, made.is_new) == ("greeter", "agents/greeter.yaml", True)
 
 
-async def test_a_home_in_the_index_of_git_is_warned_about(machine: Machine) -> None:
-    directory = machine.user_home / "p"
+@pytest.mark.parametrize("is_in_hook", [False, True])
+async def test_a_home_in_the_index_of_git_is_warned_about(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, *, is_in_hook: bool
+) -> None:
+    directory, other = machine.user_home / "p", machine.user_home / "other"
+    other.mkdir()
     await machine.init(directory)
     git(directory, "init", "-q")
     git(directory, "add", "-f", ".stigmer/config.toml")
+    git(other, "init", "-q")
+    if is_in_hook:
+        monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     assert (await machine.init(directory)).warnings == (
         f"git tracks files in {directory}/.stigmer, which holds the token: git rm -r --cached {directory}/.stigmer",
     )

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.first_process import go_on_as_child
 from stigmer_cli.cli.output import Output, discard_stdout, find_format
 from stigmer_cli.cli.termination import raised_on_termination
 from stigmer_cli.cli.wait import expand_bare_wait
@@ -57,6 +58,7 @@ def main() -> None:
     skip_command_of_httpx()
     if sys.platform != "win32":
         reset_inherited_signals()
+        go_on_as_child()
         _keep_owner_rights()
     _open_missing_streams()
     _have_streams_wait()

@@ -24,6 +24,7 @@ from stigmer_cli.stack.home import prepare_home
 from stigmer_cli.stack.http_endpoints import draw_http_endpoints
 from stigmer_cli.stack.idle_runner import explain_idle_runner
 from stigmer_cli.stack.last_supervisor import STOPPING_MAX_S, clear_the_dead, explain_silence, is_stopping
+from stigmer_cli.stack.machine_needs import require_machine
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import (
     SERVER,
@@ -167,6 +168,7 @@ async def _up(
     """One try of `up`, which has been under way since `began`."""
     home, clock = settings.home, around.clock
     check_local(settings)
+    require_machine()
     heed_original(settings, prepare_home(home), around.tell)
     async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
         begun = await _begin(settings, options, around)

@@ -1,0 +1,36 @@
+"""Where the machine lacks what a stack needs, `up` says so at once, and what to type."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.installed import Stigmer
+
+pytestmark = pytest.mark.skipif(not (shutil.which("unshare") and os.geteuid() == 0), reason="needs root and unshare(1)")
+
+WITHOUT_LOOPBACK = ("unshare", "--net")
+WITHOUT_PROC = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+
+
+@pytest.mark.parametrize(
+    ("machine", "error", "hint"),
+    [
+        (
+            WITHOUT_LOOPBACK,
+            "127.0.0.1 cannot be reached (Network is unreachable): the loopback interface is down",
+            "sudo ip link set lo up",
+        ),
+        (WITHOUT_PROC, "/proc cannot be read: processes cannot be told apart", "sudo mount -t proc proc /proc"),
+    ],
+)
+def test_up_names_what_is_missing(tmp_path: Path, machine: Sequence[str], error: str, hint: str) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    done = subprocess.run(
+        [*machine, stigmer.command, "up"], env=stigmer.environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [f"home: {tmp_path / 'home'}", f"error: {error}", f"hint: {hint}"]

@@ -84,7 +84,8 @@ def _read_source(name: str, stdin: BinaryIO) -> YamlSource:
             hint="split it, and apply the folder: stigmer apply -f DIRECTORY",
         )
     try:
-        return YamlSource(name=shown, text=data.decode("utf-8-sig"))
+        # Each document may begin with a mark of the encoding (YAML 1.2, 5.2), as where files were put together.
+        return YamlSource(name=shown, text=data.decode("utf-8-sig").replace("\n\ufeff", "\n"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{shown} is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error
 

@@ -1,5 +1,6 @@
 """Manifests: what is taken, and how what is wrong is told."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ def test_several_documents_and_empty_ones_are_one_list() -> None:
     one = HEAD + "metadata: {name: a}\n"
     two = HEAD + "metadata: {name: b}\n"
     found = parse_manifests([YamlSource(name="x", text=f"---\n{one}---\n---\n{two}")])
+    assert [manifest.metadata.name for manifest in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize("between", ["---\n\ufeff", "\ufeff---\n", "---\r\n\ufeff"])
+def test_files_that_begin_with_a_mark_of_their_encoding_can_be_put_together(tmp_path: Path, between: str) -> None:
+    file = tmp_path / "agents.yaml"
+    file.write_bytes(f"\ufeff{HEAD}metadata: {{name: a}}\n{between}{HEAD}metadata: {{name: b}}\n".encode())
+    found = parse_manifests(read_sources([str(file)], io.BytesIO()))
     assert [manifest.metadata.name for manifest in found] == ["a", "b"]
 
 

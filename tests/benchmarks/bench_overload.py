@@ -1,7 +1,8 @@
 """What a stack does under twice the executions that it can bear: throughput, answers, refusals, memory, doctor.
 
 First the maximum: as many executions as keep `WIDTH` unfinished. Then submits at twice that rate, each at its time
-whether the ones before are answered or not. By hand for longer, or at a steady rate for memory alone:
+whether the ones before are answered or not. Then the maximum again: the speed of a machine drifts, and the mean of the
+two is what the throughput in between is compared with. By hand for longer, or at a steady rate for memory alone:
 
     python -m tests.benchmarks.bench_overload --minutes 10 [--rate 10]
 """
@@ -15,7 +16,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -224,6 +225,11 @@ class Phase:
             cores={part: (after[part] - before[part]) / took_s for part in LOADED},
         )
 
+    def mean(self, other: Self) -> Self:
+        """What lies between the two."""
+        cores = {part: (self.cores[part] + other.cores[part]) / 2 for part in LOADED}
+        return replace(self, rate=(self.rate + other.rate) / 2, cores=cores)
+
 
 async def _measure(stigmer: Stigmer, wanted: Wanted) -> Sequence[Row]:
     load, answers = Load(stigmer, is_patient=wanted.is_patient), Answers()
@@ -232,7 +238,9 @@ async def _measure(stigmer: Stigmer, wanted: Wanted) -> Sequence[Row]:
         most = await Phase.of(load, wanted.maximum_s, load.keep_busy(wanted.maximum_s))
         rate = wanted.rate or TIMES * most.rate
         reached = await Phase.of(load, wanted.overload_s, load.overload(rate, wanted.overload_s, answers))
-    return _rows(most, reached, answers, load.seen)
+        again = await Phase.of(load, wanted.maximum_s, load.keep_busy(wanted.maximum_s))
+    print(f"maximum before: {most.rate:.1f} a second, after: {again.rate:.1f}")
+    return _rows(most.mean(again), reached, answers, load.seen)
 
 
 def _rows(most: Phase, reached: Phase, answers: Answers, seen: Watched) -> Sequence[Row]:

@@ -28,6 +28,7 @@ from stigmer_cli.api.reconcile import (
 )
 from stigmer_cli.api.reports import PERFORMS_HEADER, WORKFLOWS, CountsResponse
 from stigmer_cli.api.resources import (
+    EVENTS_MAX,
     AgentManifest,
     AgentPage,
     AgentResource,
@@ -317,8 +318,14 @@ class Client(HttpCalls):
     # -- timelines, reconcile, reports
 
     async def events(self, execution_id: str) -> Sequence[EventBody]:
-        """Its timeline, oldest first."""
-        return (await self._get(f"/v1/executions/{_segment(execution_id)}/events", EventPage)).items
+        """Its whole timeline, oldest first, page by page."""
+        path = f"/v1/executions/{_segment(execution_id)}/events"
+        found: list[EventBody] = []
+        while True:
+            page = await self._get(path, EventPage, {"after": found[-1].seq if found else 0})
+            found += page.items
+            if len(page.items) < EVENTS_MAX:
+                return found
 
     async def follow(self, execution_id: str, *, after: int = 0) -> AsyncIterator[EventBody]:
         """Its events after number `after`, as they come, until the terminal one has been given.

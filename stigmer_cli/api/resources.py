@@ -345,8 +345,12 @@ class EventBody(Sent):
     data: dict[str, object] = {}
 
 
+EVENTS_MAX = 10_000
+"""Events of one page of a timeline."""
+
+
 class EventPage(Sent):
-    """A timeline, oldest first."""
+    """Up to `EVENTS_MAX` events of a timeline, oldest first."""
 
     items: list[EventBody]
 

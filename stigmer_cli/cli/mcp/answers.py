@@ -168,7 +168,7 @@ class ExecutionDetailAnswer(Answer):
     waiting: WaitingBody | None = Field(default=None, description="What it waits for while nobody works on it.")
     tasks: list[TaskBody] = Field(default=[], description="The last tasks of a workflow.")
     labels: dict[str, str] = {}
-    events: list[EventAnswer] = []
+    events: list[EventAnswer] = Field(default=[], description="The last lines of its timeline.")
 
 
 class StuckAnswer(Answer):

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import islice
 from typing import Annotated
 
 from pydantic import Field
@@ -57,6 +56,8 @@ AGENTS_MAX = 100
 WORKFLOWS_MAX = 100
 TASKS_MAX = 100
 """How many tasks of a workflow are told: the last ones."""
+EVENTS_TOLD_MAX = 500
+"""How many events of an execution are told: the last ones."""
 LINES_MAX = 500
 LINES_SOURCE_MAX = 200_000
 IDS_MAX = 200
@@ -182,7 +183,14 @@ class ReadingTools(Toolbox):
             found = await client.list_executions(query, limit=limit)
         return ExecutionsAnswer(executions=[_brief(one) for one in found.items], next_cursor=found.next_cursor)
 
-    @tool(Description(title="One execution", annotations=LOOK, more="All of it: stigmer executions get ID -o json"))
+    @tool(
+        Description(
+            title="One execution",
+            annotations=LOOK,
+            more="All of it: stigmer executions get ID -o json",
+            is_newest_last=True,
+        )
+    )
     async def get_execution(self, *, execution: Reference) -> ExecutionDetailAnswer:
         """Show one execution: phase, reason, message, answer, timeline, and what to type if it is stuck."""
         async with self.cli.client() as client:
@@ -319,9 +327,9 @@ def detail_of(found: ExecutionResource, events: Sequence[EventBody]) -> Executio
         labels=found.metadata.labels,
         events=[
             EventAnswer(at=event.at, type=event.type, text=event.text)
-            for event in islice(events, LINES_MAX)
+            for event in events
             if event.type is not EventType.MESSAGE
-        ],
+        ][-EVENTS_TOLD_MAX:],
     )
 
 

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from stigmer_cli.api.execution_body import execution_resource
 from stigmer_cli.api.query import COUNT_MAX
 from stigmer_cli.api.resources import (
+    EVENTS_MAX,
     EventPage,
     ExecutionPage,
     ExecutionRequest,
@@ -44,7 +45,6 @@ from stigmer_cli.store.forking import Fork
 from stigmer_cli.store.listing import Filter
 
 PAGE_MAX = 500
-EVENTS_MAX = 10_000
 KEY_MAX = 200
 PIECE_CHARS = 65_536
 HEARTBEAT_EVERY = 4
@@ -204,7 +204,7 @@ async def cancel_execution(execution_id: str, called: Called) -> ExecutionResour
 async def list_events(
     execution_id: str, called: Called, after: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0
 ) -> EventPage:
-    """Its timeline, oldest first."""
+    """Its timeline behind number `after`, oldest first: up to `EVENTS_MAX` events."""
     execution = await _find(called, execution_id)
     events = await called.store.events.list(execution.id, after=after, limit=EVENTS_MAX)
     return EventPage(items=[event_body(event) for event in events])

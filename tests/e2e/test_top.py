@@ -1,6 +1,7 @@
 """`stigmer top` on a real terminal."""
 
 import os
+import shlex
 import signal
 from pathlib import Path
 
@@ -67,6 +68,32 @@ def test_without_a_terminal_it_says_what_to_type_instead(tmp_path: Path) -> None
         "error: stigmer top needs a terminal",
         "hint: stigmer status --watch, or stigmer executions list",
     ]
+
+
+def test_it_draws_on_the_terminal_also_where_standard_error_is_a_file(tmp_path: Path) -> None:
+    with installed(tmp_path / "home") as stigmer:
+        told = tmp_path / "told"
+        environment = {**stigmer.environment, "TERM": "xterm-256color"}
+        line = shlex.join([stigmer.command, "top"])
+        top = pexpect.spawn(
+            "/bin/sh", ["-c", f"exec {line} 2>{told}"], env=environment, timeout=WAIT_S, encoding="utf-8"
+        )
+        top.expect("Quit")
+        top.send("q")
+        top.expect(pexpect.EOF)
+        top.close()
+        assert (top.exitstatus, told.read_text()) == (0, "")
+
+
+@pytest.mark.parametrize(("kind", "told"), [("dumb", "TERM is dumb"), ("", "TERM is not set")])
+def test_a_terminal_that_cannot_show_a_screen_is_named(tmp_path: Path, kind: str, told: str) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    environment = {**stigmer.environment, "TERM": kind}
+    top = pexpect.spawn(stigmer.command, ["top"], env=environment, timeout=WAIT_S, encoding="utf-8")
+    top.expect(pexpect.EOF)
+    top.close()
+    assert f"this terminal can show no whole screen: {told}\r\n" in top.before
+    assert top.exitstatus == 2
 
 
 @pytest.mark.slow

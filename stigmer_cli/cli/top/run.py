@@ -7,8 +7,11 @@ import sys
 import termios
 from codecs import getincrementaldecoder
 from functools import partial
+from typing import Any
 
+from textual.app import App
 from textual.drivers import linux_driver
+from textual.drivers.linux_driver import LinuxDriver
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.top.app import TopApp
@@ -19,17 +22,29 @@ REFRESH_S = 1.0
 REFRESH_MIN_S = 0.2
 LOOK_EVERY_S = 0.5
 DUMB = ("", "dumb", "unknown")
+INSTEAD = "stigmer status --watch, or stigmer executions list"
 ENDED_BY_HANGUP = 128 + signal.SIGHUP
+
+
+class StandardOutputDriver(LinuxDriver):
+    """Draws on standard output, which is a terminal; textual draws on standard error, which may be a file."""
+
+    def __init__(self, app: App[None], **options: Any) -> None:  # noqa: ANN401 - as textual calls it
+        super().__init__(app, **options)
+        self._file = sys.__stdout__
 
 
 def run_top(cli: Cli, *, interval_s: float | None, is_stuck_only: bool) -> None:
     """Show the screen until the user leaves it; raises ConfigError if this is no terminal that can show one."""
-    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    if not is_terminal or cli.environ.get("TERM", "").lower() in DUMB:
-        raise ConfigError("stigmer top needs a terminal", hint="stigmer status --watch, or stigmer executions list")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigError("stigmer top needs a terminal", hint=INSTEAD)
+    if (kind := cli.environ.get("TERM", "")).lower() in DUMB:
+        told = f"TERM is {kind}" if kind else "TERM is not set"
+        raise ConfigError(f"this terminal can show no whole screen: {told}", hint=INSTEAD)
     cli.load_settings_or_defaults()  # its warnings are printed once, before the screen covers them
     _read_any_bytes()
     app = TopApp(StackSource(cli), interval_s=max(interval_s or REFRESH_S, REFRESH_MIN_S), is_stuck_only=is_stuck_only)
+    app.driver_class = StandardOutputDriver
     cli.out.stderr.quiet = True
     try:
         cli.run(_run(app))

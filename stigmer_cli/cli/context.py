@@ -206,13 +206,15 @@ class Cli:
 
 
 def _follow_stack(found: "Settings") -> "Settings":
-    """`found`, with the addresses of the stack that runs in its home; as it is where the home is not trusted."""
+    """`found`, with the addresses of the stack of its home, which runs or was stopped; as it is without trust."""
     from stigmer_cli.stack.endpoints_file import read_endpoints
-    from stigmer_cli.stack.precedence import follow_running_stack
+    from stigmer_cli.stack.precedence import follow_running_stack, keep_recorded
     from stigmer_cli.stack.settings_record import read_settings_record
 
-    running = None if found.distrust else read_endpoints(found.home)
-    return follow_running_stack(found, running, read_settings_record(found.home)) if running else found
+    if found.distrust:
+        return found
+    running, record = read_endpoints(found.home), read_settings_record(found.home)
+    return follow_running_stack(found, running, record) if running else keep_recorded(found, record)
 
 
 def _explain_missing_token(home: "Home") -> StigmerError:

@@ -128,8 +128,12 @@ class Diagnosis:
 
 
 def select_reported(judged: Sequence[Judged], *, only: frozenset[str] = frozenset()) -> tuple[Judged, ...]:
-    """The checks to report: `only`, and those that block them; all where `only` is empty."""
-    wanted = only | {one.found.because for one in judged if one.check.code in only}
+    """The checks to report: `only`, and those that block them, also through others; all where `only` is empty."""
+    blocker = {one.check.code: one.found.because for one in judged}
+    wanted = set(only)
+    for code in only:
+        while (code := blocker.get(code, "")) and code not in wanted:
+            wanted.add(code)
     return tuple(one for one in judged if not only or one.check.code in wanted)
 
 

@@ -121,6 +121,12 @@ def test_only_tells_what_was_asked_for_and_what_keeps_it_from_being_judged() -> 
     assert select_reported(whole.judged) == whole.judged
 
 
+def test_what_blocks_the_blocker_is_told_too() -> None:
+    whole = report({"STG103": ill("STG103"), "STG104": because("STG103"), "STG105": because("STG104")})
+    told_of = Report(judged=select_reported(whole.judged, only=frozenset({"STG105"})))
+    assert (told_of.verdict.code, told_of.exit_code) == ("STG103", 1)
+
+
 def test_the_json_holds_to_its_schema() -> None:
     found = REPORT.to_json()
     jsonschema.validate(found, SCHEMA)

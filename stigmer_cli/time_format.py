@@ -20,6 +20,7 @@ MOMENT = re.compile(
 MOMENTS = "10m, 2h, yesterday, 14:30, 2026-11-25, '2026-11-25 14:30' or 2026-11-25T14:30:00Z"
 """Examples of what `parse_moment` takes."""
 
+A_DAY = timedelta(days=1)
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 FINE_BELOW_S = 10.0
 """A shorter span is told in two digits, for half a second more or less matters there."""
@@ -115,3 +116,8 @@ def time_and_zone(at: datetime) -> str:
 def day_and_time(at: datetime) -> str:
     """The day and the minute here: `2026-05-04 14:03 CEST`."""
     return f"{at.astimezone():%Y-%m-%d %H:%M %Z}"
+
+
+def time_beside(at: datetime, other: datetime) -> str:
+    """`at` here: the time of day, or day and minute where `other` is a day away or more."""
+    return day_and_time(at) if abs(at - other) >= A_DAY else time_and_zone(at)

@@ -67,6 +67,7 @@ class ListedWaiting:
     """What it waits for while nobody works on it."""
 
     cause: str
+    since: datetime
     until: datetime | None
     calls: Sequence[object]
     is_pause: bool
@@ -229,6 +230,7 @@ def _waiting(body: Body) -> ListedWaiting:
         raise TypeError("calls that are no list")
     return ListedWaiting(
         cause=_text(body["cause"]),
+        since=_moment(body["since"]),
         until=_optional_moment(body, "until"),
         calls=calls,
         is_pause=kind in list(WaitFor) and WaitFor(kind).is_pause,

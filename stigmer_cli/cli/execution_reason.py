@@ -7,7 +7,7 @@ from stigmer_cli.api.listed import ListedExecution, ListedExecutionStatus, Liste
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.time_format import time_and_zone
+from stigmer_cli.time_format import time_beside
 
 if TYPE_CHECKING:
     from stigmer_cli.api.resources import ExecutionResource, ExecutionStatus, ModelWaitBody
@@ -53,7 +53,7 @@ def _describe_progress(status: "ExecutionStatus | ListedExecutionStatus") -> str
 
 def describe_wait(waiting: "WaitingBody | ListedWaiting") -> str:
     """What it waits for while nobody works on it, and until when, by the clock of this machine."""
-    until = f", until {time_and_zone(waiting.until)}" if waiting.until else ""
+    until = f", until {time_beside(waiting.until, waiting.since)}" if waiting.until else ""
     more = f", and {len(waiting.calls) - 1} more" if len(waiting.calls) > 1 else ""
     return f"{'paused: ' if waiting.is_pause else ''}{waiting.cause}{more}{until}"
 
@@ -61,8 +61,9 @@ def describe_wait(waiting: "WaitingBody | ListedWaiting") -> str:
 def describe_model_wait(wait: "ModelWaitBody | ListedModelWait") -> str:
     """What the model said last, since when and how often, and when it is asked again, by the clock of this machine."""
     tries = "1 try" if wait.tries == 1 else f"{wait.tries} tries"
-    next_try = f"; next try {time_and_zone(wait.next_try_at)}" if wait.next_try_at else ""
-    return f"{wait.cause}; {tries} since {time_and_zone(wait.since)}{next_try}"
+    now = wait.next_try_at or wait.since
+    next_try = f"; next try {time_beside(now, wait.since)}" if wait.next_try_at else ""
+    return f"{wait.cause}; {tries} since {time_beside(wait.since, now)}{next_try}"
 
 
 def drop_workflow_name(cause: str, execution: str) -> str:

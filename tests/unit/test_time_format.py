@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stigmer_cli.time_format import ago, day_and_time, parse_moment, parse_span, span, time_and_zone, time_of_day
+from stigmer_cli.time_format import (
+    ago,
+    day_and_time,
+    parse_moment,
+    parse_span,
+    span,
+    time_and_zone,
+    time_beside,
+    time_of_day,
+)
 
 AT = datetime(2026, 5, 4, 12, 3, 11, tzinfo=UTC)
 
@@ -103,3 +112,10 @@ def test_of_an_hour_that_comes_twice_the_last_one_is_meant(now: str, moment: str
 def test_what_is_no_time_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match="is no time: "):
         parse_moment(text, AT)
+
+
+def test_the_day_is_told_of_what_is_a_day_away() -> None:
+    assert time_beside(AT, AT + timedelta(hours=23)) == "14:03:11 CEST"
+    assert (
+        time_beside(AT, AT + timedelta(hours=24)) == time_beside(AT, AT - timedelta(days=3)) == "2026-05-04 14:03 CEST"
+    )

@@ -11,7 +11,7 @@ from stigmer_cli.cli.output import truncate_line
 from stigmer_cli.cli.parameters import read_moment
 from stigmer_cli.domain.execution import UsageBy
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.time_format import time_and_zone
+from stigmer_cli.time_format import day_and_time
 
 HELP = "stigmer usage --help"
 CELL_MAX = 200
@@ -51,7 +51,7 @@ def show_usage(cli: Cli, *, since: str | None, until: str | None, agent: str | N
 def _print(console: Console, found: UsageAnswer, by: UsageBy = UsageBy.AGENT) -> None:
     of_workflows = by is UsageBy.WORKFLOW
     if not found.items:
-        since = f" since {time_and_zone(found.since)}" if found.since else ""
+        since = f" since {day_and_time(found.since)}" if found.since else ""
         console.print(f"no executions{' of agents that workflows called' if of_workflows else ''}{since}")
         return
     rows = [_row(item, item.agent, item.model or UNKNOWN) for item in found.items]

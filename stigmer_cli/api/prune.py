@@ -24,7 +24,7 @@ class PruneRequest(Asked):
 
 
 class PruneItem(Sent):
-    """One execution: `deleted`; or `kept`, because it has not ended or does not exist."""
+    """One execution: `deleted`; or `kept`: it has not ended, an open execution still needs it, or it does not exist."""
 
     id: str
     outcome: PruneOutcome

@@ -26,6 +26,7 @@ from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.errors import StigmerError
 
 NOTHING_DONE = "nothing was deleted"
+WHY_KEPT = "needed by an open execution, or open again"
 
 
 def prune_executions(cli: Cli, selection: Selection, options: PruneOptions) -> int:
@@ -81,7 +82,7 @@ class _Account:
             print_preview(console, self.found, now)
             told = f"would be deleted: {len(self.found):,}"
         else:
-            kept = f", {self.counts[PruneOutcome.KEPT]:,} kept" if self.counts[PruneOutcome.KEPT] else ""
+            kept = f", {self.counts[PruneOutcome.KEPT]:,} kept: {WHY_KEPT}" if self.counts[PruneOutcome.KEPT] else ""
             told = f"{'' if is_complete else 'broken off: '}{self.counts[PruneOutcome.DELETED]:,} deleted{kept}"
         console.print(Text(strip_control_sequences(told)), soft_wrap=True)
 

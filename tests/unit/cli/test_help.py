@@ -31,7 +31,7 @@ COMMANDS: Any = dict(getattr(get_command(build_application()), "commands"))  # n
 COLUMNS = 80
 LONG = re.compile(r"--[a-z]+(-[a-z]+)*")
 PLACEHOLDER = re.compile(r"[A-Z]+(:[A-Z]+)?|\[[A-Z]+\](\.\.\.)?|\[=SPAN\]")
-SUMMARY_MAX = 62
+SUMMARY_MAX = 61
 CODE_MAX = COLUMNS - 2
 CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

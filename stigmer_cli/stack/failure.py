@@ -1,6 +1,7 @@
 """Why a part did not start: its exit, its last lines, and what to do."""
 
 import contextlib
+import itertools
 import json
 import re
 import shlex
@@ -116,8 +117,9 @@ def is_temporal_damaged(child: ChildRecord, lines: Sequence[str]) -> bool:
 
 
 def set_temporal_aside(home: Home) -> str:
-    """The command that has Temporal begin with a new file: what executions need is in the store."""
-    folder = shlex.quote(str(home.data / "damaged-temporal"))
+    """The command that has Temporal begin with a new file, each old one kept: what executions need is in the store."""
+    names = itertools.chain(["damaged-temporal"], (f"damaged-temporal-{number}" for number in itertools.count(2)))
+    folder = shlex.quote(str(next(home.data / name for name in names if not (home.data / name).exists())))
     return f"mkdir -p {folder} && mv {shlex.quote(str(home.temporal_file))}* {folder}/ && stigmer up"
 
 

@@ -159,6 +159,13 @@ class Load:
             return number
         return self.seen.completed[-1][1] if self.seen.completed else 0
 
+    async def drain(self) -> None:
+        """Return when nothing is open."""
+        phases: Mapping[str, int] = {"PENDING": 1}
+        while phases.get("PENDING", 0) or phases.get("IN_PROGRESS", 0):
+            await asyncio.sleep(COUNT_EVERY_S)
+            phases = (await self.http.get("/v1/health")).json()["executions"]["phases"]
+
     async def keep_busy(self, for_s: float) -> None:
         """Keep `WIDTH` unfinished for so long."""
         begun = time.perf_counter()
@@ -238,6 +245,8 @@ async def _measure(stigmer: Stigmer, wanted: Wanted) -> Sequence[Row]:
         most = await Phase.of(load, wanted.maximum_s, load.keep_busy(wanted.maximum_s))
         rate = wanted.rate or TIMES * most.rate
         reached = await Phase.of(load, wanted.overload_s, load.overload(rate, wanted.overload_s, answers))
+        await load.drain()
+        await load.keep_busy(WARM_S)
         again = await Phase.of(load, wanted.maximum_s, load.keep_busy(wanted.maximum_s))
     print(f"maximum before: {most.rate:.1f} a second, after: {again.rate:.1f}")
     return _rows(most.mean(again), reached, answers, load.seen)

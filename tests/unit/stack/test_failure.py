@@ -7,7 +7,14 @@ import pytest
 
 from stigmer_cli.errors import InUse, OtherTemporal
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.failure import FailedPart, StartRefused, is_program_gone, refusal_in, start_failed
+from stigmer_cli.stack.failure import (
+    FailedPart,
+    StartRefused,
+    is_program_gone,
+    refusal_in,
+    set_temporal_aside,
+    start_failed,
+)
 from stigmer_cli.supervisor.record import ExitRecord
 from tests.unit.doctor.facts_builder import ENDPOINTS, child
 
@@ -82,3 +89,8 @@ def test_a_damaged_database_of_temporal_is_set_aside_for_executions_are_in_the_s
     )
     server = replace(failed, child=child("server", state="failed", last_exit=ended))
     assert "damaged-temporal" not in start_failed(server).hint, "the store is never set aside so"
+
+
+def test_a_second_damaged_database_of_temporal_does_not_overwrite_the_first(home: Home) -> None:
+    (home.data / "damaged-temporal").mkdir(parents=True)
+    assert f"{home.data}/damaged-temporal-2/ && stigmer up" in set_temporal_aside(home)

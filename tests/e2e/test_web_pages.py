@@ -219,6 +219,17 @@ def _link(stigmer: Stigmer, *arguments: str) -> str:
     return stigmer.ok("ui", "--print", *arguments).strip()
 
 
+def test_no_text_browser_uses_up_the_link(stigmer: Stigmer, tmp_path: Path) -> None:
+    program = tmp_path / "www-browser"
+    program.write_text('#!/bin/sh\necho "opened $*"\n')
+    program.chmod(0o755)
+    environment = stigmer.environment | {"DISPLAY": ":9", "TERM": "xterm", "PATH": str(tmp_path)}
+    done = subprocess.run(
+        [stigmer.command, "ui", "-o", "table"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("http://"), done.stdout
+
+
 def _shows(browser: Browser, words: str) -> None:
     wait_until(lambda: words in browser.text(), within_s=30)
 

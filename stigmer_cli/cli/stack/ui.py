@@ -13,6 +13,8 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.time_format import span
 
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+TEXT_BROWSERS = frozenset({"www-browser", "links", "elinks", "lynx", "w3m"})
+"""What `webbrowser` falls back on in a terminal. The web UI is empty without scripts, and the link would be used up."""
 
 
 def open_ui(cli: Cli, execution: str | None, *, at: str | None, is_printed: bool) -> None:
@@ -49,7 +51,13 @@ async def _find_page(client: Client, cli: Cli, name: str | None) -> str:
 
 
 def _open_browser(url: str, environ: Mapping[str, str]) -> bool:
-    """Open `url`, and return whether a browser took it; not over SSH, nor without a screen."""
+    """Open `url`, and return whether a browser took it; not over SSH, without a screen, or in a text browser."""
     is_far = "SSH_CONNECTION" in environ
     has_screen = sys.platform == "darwin" or any(environ.get(name) for name in SCREENS)
-    return has_screen and not is_far and webbrowser.open(url)
+    if is_far or not has_screen:
+        return False
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return browser.basename not in TEXT_BROWSERS and browser.open(url)

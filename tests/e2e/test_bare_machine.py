@@ -14,6 +14,15 @@ pytestmark = pytest.mark.skipif(not (shutil.which("unshare") and os.geteuid() ==
 
 WITHOUT_LOOPBACK = ("unshare", "--net")
 WITHOUT_PROC = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+LIMIT_TASKS = "cd /sys/fs/cgroup && mkdir pids && echo 40 >pids.max && cp pids.max pids"
+FEW_TASKS = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    f'mount -t tmpfs none /sys/fs/cgroup && ({LIMIT_TASKS}) && exec "$@"',
+    "sh",
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +34,11 @@ WITHOUT_PROC = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && 
             "sudo ip link set lo up",
         ),
         (WITHOUT_PROC, "/proc cannot be read: processes cannot be told apart", "sudo mount -t proc proc /proc"),
+        (
+            FEW_TASKS,
+            "only 40 processes and threads may run here (pids.max), and a stack needs 64 at least",
+            "docker run --pids-limit 512, or TasksMax=512 in the systemd unit",
+        ),
     ],
 )
 def test_up_names_what_is_missing(tmp_path: Path, machine: Sequence[str], error: str, hint: str) -> None:

@@ -132,7 +132,7 @@ def test_a_binary_that_a_busy_machine_holds_up_is_not_called_broken(
 
 def test_a_binary_that_does_not_run_says_so(tmp_path: Path) -> None:
     binary = tmp_path / "temporal"
-    binary.write_text("#!/bin/sh\nexit 3\n")
+    binary.write_text("#!/bin/sh\necho no new OS thread >&2\necho ulimit -u >&2\nexit 3\n")
     binary.chmod(0o755)
-    with pytest.raises(MachineError, match="--version does not run"):
+    with pytest.raises(MachineError, match="--version does not run: exit status 3; no new OS thread; ulimit -u"):
         prepare_file(tmp_path / "t.db", binary, tmp_path)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, until_next_s
 from stigmer_cli.supervisor.child import Child
 from stigmer_cli.supervisor.spec import Liveness
 from stigmer_cli.time_format import span
@@ -19,7 +19,7 @@ class LivenessWatch:
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
-            await self._clock.sleep(self._liveness.every_s)
+            await self._clock.sleep(until_next_s(self._liveness.every_s, self._clock))
             await self.run_once()
 
     async def run_once(self) -> None:

@@ -48,10 +48,10 @@ class Cluster:
         self.servers[-1].wait(START_MAX_S)
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a new, empty database, dropped at the end."""
+    def database(self, *, template: str = "template1") -> Iterator[str]:
+        """The URL of a new database, dropped at the end: a copy of the one called `template`, or empty."""
         name = f"t{uuid4().hex}"
-        self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
         try:
             yield self.url(name)
         finally:

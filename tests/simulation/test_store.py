@@ -1,7 +1,6 @@
 """The store that the simulation runs on is the store: it passes the suite that both databases pass."""
 
 from collections.abc import AsyncIterator
-from contextlib import closing
 
 import pytest
 
@@ -22,7 +21,6 @@ def clock() -> RealSleepClock:
 
 
 @pytest.fixture
-async def store(clock: RealSleepClock) -> AsyncIterator[Store]:
-    with closing(Memory()) as memory:
-        async with await memory_store(memory, clock=clock) as opened:
-            yield opened
+async def store(memory: Memory, clock: RealSleepClock) -> AsyncIterator[Store]:
+    async with await memory_store(memory, clock=clock) as opened:
+        yield opened

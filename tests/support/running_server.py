@@ -137,10 +137,10 @@ async def make_agent(client: Client, name: str = "greeter", *, model: str = "ech
 
 
 async def accept(
-    client: Client, key: str, *, message: str = "hello", require_temporal: bool = False
+    client: Client, key: str, *, agent: str = "greeter", message: str = "hello", require_temporal: bool = False
 ) -> ExecutionResource:
-    """Have one execution of `greeter` accepted; tries again, as commands do, while the server is busy."""
-    request = ExecutionRequest(agent="greeter", message=message)
+    """Have one execution of `agent` accepted; tries again, as commands do, while the server is busy."""
+    request = ExecutionRequest(agent=agent, message=message)
     while True:
         try:
             return await client.create_execution(request, idempotency_key=key, require_temporal=require_temporal)

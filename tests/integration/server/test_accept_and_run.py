@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.reports import ClaimAnswer
@@ -22,6 +23,7 @@ from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError, StoreBusy, TemporalUnavailable
 from stigmer_cli.run_reports import RunReports
+from tests.support.blocked_loops import refuse_blocks
 from tests.support.ids import workflow
 from tests.support.polling import eventually
 from tests.support.running_server import TOKEN, Served, accept, make_agent, served
@@ -31,51 +33,58 @@ LINE_SEPARATORS = ("\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85
 """Where `str.splitlines` splits."""
 
 
-@pytest.fixture
-def temporal(tmp_path: Path) -> Iterator[DevServer]:
-    with dev_server(tmp_path) as server:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    with dev_server(tmp_path_factory.mktemp("temporal")) as server:
         yield server
 
 
-@pytest.fixture
-async def server(tmp_path: Path, temporal: DevServer) -> AsyncIterator[Served]:
-    async with served(tmp_path, temporal.address) as one:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory, temporal: DevServer) -> AsyncIterator[Served]:
+    home = tmp_path_factory.mktemp("server")
+    async with served(home, temporal.address) as one:
         await one.until()
+        async with one.client() as client:
+            await make_agent(client)
         yield one
+    refuse_blocks(home)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def client(server: Served) -> AsyncIterator[Client]:
     async with server.client() as one:
-        await make_agent(one)
         yield one
 
 
-@pytest.fixture
-async def alone(tmp_path: Path) -> AsyncIterator[Served]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def alone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     """A server whose Temporal is not there."""
-    async with served(_folder(tmp_path, "alone"), f"127.0.0.1:{free_port()}") as one:
+    home = tmp_path_factory.mktemp("alone")
+    async with served(home, f"127.0.0.1:{free_port()}") as one:
         await one.until("DISCONNECTED")
         async with one.client() as client:
             await make_agent(client)
         yield one
+    refuse_blocks(home)
 
 
-def _folder(tmp_path: Path, name: str) -> Path:
-    path = tmp_path / name
-    path.mkdir()
-    return path
+def _key() -> str:
+    """An idempotency key that no other test has used."""
+    return str(uuid.uuid4())
 
 
 async def _submitted_at_once(client: Client) -> ExecutionResource | None:
     """One whose acceptance was answered with its run; a busy machine may need longer than the answer waits."""
-    execution = await accept(client, str(uuid.uuid4()))
+    execution = await accept(client, _key())
     return execution if execution.status.dispatch.run_id else None
 
 
-async def _submitted(client: Client, key: str) -> ExecutionResource:
+async def _submitted(client: Client, agent: str = "greeter") -> ExecutionResource:
     """One that Temporal has, by the timeline too."""
-    execution = await accept(client, key)
+    execution = await accept(client, _key(), agent=agent)
 
     async def with_run() -> ExecutionResource | None:
         found = await client.execution(execution.metadata.id)
@@ -122,14 +131,15 @@ async def test_a_healthy_server_answers_with_the_run_id(client: Client) -> None:
 
 
 async def test_the_same_key_finds_the_same_execution_and_another_wish_is_refused(client: Client) -> None:
-    first, second = await accept(client, "k1"), await accept(client, "k1")
+    key = _key()
+    first, second = await accept(client, key), await accept(client, key)
     assert first.metadata.id == second.metadata.id
     with pytest.raises(Conflict):
-        await accept(client, "k1", message="something else")
+        await accept(client, key, message="something else")
 
 
 async def test_a_run_claims_reports_and_completes(client: Client) -> None:
-    execution = await _submitted(client, "k1")
+    execution = await _submitted(client)
     name = execution.metadata.id
     assert await _claim(client, execution, run="run-a") is ClaimAnswer.WON
     assert await _claim(client, execution, run="run-b") is ClaimAnswer.LOST, "another run must lose"
@@ -156,7 +166,7 @@ async def test_a_run_claims_reports_and_completes(client: Client) -> None:
 
 
 async def test_a_follower_sees_every_event_once_whenever_it_comes(client: Client) -> None:
-    execution = await _submitted(client, "k1")
+    execution = await _submitted(client)
     name = execution.metadata.id
 
     async def follow(after: int) -> list[int]:
@@ -179,7 +189,7 @@ async def test_a_follower_sees_every_event_once_whenever_it_comes(client: Client
 
 
 async def test_an_event_with_every_line_separator_of_unicode_is_one_line_of_the_stream(client: Client) -> None:
-    execution = await _submitted(client, "k1")
+    execution = await _submitted(client)
     name, text = execution.metadata.id, "".join(f"{separator}x" for separator in LINE_SEPARATORS)
     await _claim(client, execution, run="run-a")
     await RunReports(client).begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
@@ -193,7 +203,7 @@ async def test_an_event_with_every_line_separator_of_unicode_is_one_line_of_the_
 
 
 async def test_the_tokens_of_all_attempts_are_in_the_execution_and_in_the_list(client: Client) -> None:
-    execution = await _submitted(client, "k1")
+    execution = await _submitted(client)
     name = execution.metadata.id
     await _claim(client, execution, run="run-a")
     await RunReports(client).begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
@@ -218,8 +228,9 @@ async def test_the_tokens_of_all_attempts_are_in_the_execution_and_in_the_list(c
 
 
 async def test_the_usage_of_executions_is_summed_by_agent_and_model(client: Client) -> None:
-    for key, cost in (("k1", 0.25), ("k2", None)):
-        execution = await _submitted(client, key)
+    await make_agent(client, "spender")
+    for cost in (0.25, None):
+        execution = await _submitted(client, "spender")
         name = execution.metadata.id
         await _claim(client, execution, run="run-a")
         await RunReports(client).begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
@@ -234,11 +245,11 @@ async def test_the_usage_of_executions_is_summed_by_agent_and_model(client: Clie
         "cost": 0.25,
         "unpriced": 1,
     }
-    found = await client.usage(since=None, until=None, agent="greeter")
+    found = await client.usage(since=None, until=None, agent="spender")
     assert found.to_wire() == {
         "since": None,
         "until": None,
-        "items": [{"agent": "greeter", "model": "openai:m", **sums}],
+        "items": [{"agent": "spender", "model": "openai:m", **sums}],
         "total": sums,
         "truncated": False,
     }
@@ -248,7 +259,7 @@ async def test_the_usage_of_executions_is_summed_by_agent_and_model(client: Clie
 
 async def test_without_temporal_an_execution_is_accepted_and_says_what_it_waits_for(alone: Served) -> None:
     async with alone.client() as client:
-        execution = await accept(client, "k1")
+        execution = await accept(client, _key())
         dispatch = execution.status.dispatch
         assert dispatch.state is DispatchState.QUEUED
         assert dispatch.reason in (QueueReason.TEMPORAL_UNREACHABLE, QueueReason.TEMPORAL_CONNECTING)
@@ -261,7 +272,7 @@ async def test_without_temporal_an_execution_is_accepted_and_says_what_it_waits_
 
 async def test_the_queue_reason_follows_what_is_wrong_now(alone: Served) -> None:
     async with alone.client() as client:
-        execution = await accept(client, "k1")
+        execution = await accept(client, _key())
         found = await client.execution(execution.metadata.id)
         assert found.status.dispatch.next_try_at is not None
         assert found.status.dispatch.since >= found.metadata.created_at
@@ -269,9 +280,10 @@ async def test_the_queue_reason_follows_what_is_wrong_now(alone: Served) -> None
 
 async def test_fail_fast_refuses_with_when_to_come_back_and_writes_nothing(alone: Served) -> None:
     async with alone.client() as client:
+        before = (await client.executions(Query())).items
         with pytest.raises(TemporalUnavailable, match="nothing was written"):
-            await accept(client, "k1", require_temporal=True)
-        assert (await client.executions(Query())).items == []
+            await accept(client, _key(), require_temporal=True)
+        assert (await client.executions(Query())).items == before
     async with httpx.AsyncClient(base_url=alone.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
         response = await http.post(
             "/v1/executions", params={"require": "temporal"}, json={"agent": "greeter", "message": "x"}
@@ -282,9 +294,6 @@ async def test_fail_fast_refuses_with_when_to_come_back_and_writes_nothing(alone
 
 
 async def test_an_accepted_answer_is_202_while_it_waits_and_201_once_it_runs(alone: Served, server: Served) -> None:
-    async with server.client() as client:
-        await make_agent(client)
-
     async def code(one: Served) -> int:
         async with httpx.AsyncClient(base_url=one.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
             return (await http.post("/v1/executions", json={"agent": "greeter", "message": "x"})).status_code
@@ -313,7 +322,7 @@ async def test_a_queued_execution_runs_as_soon_as_temporal_comes(tmp_path: Path)
 
 async def test_an_execution_that_never_started_is_cancelled_at_once(alone: Served) -> None:
     async with alone.client() as client:
-        execution = await accept(client, "k1")
+        execution = await accept(client, _key())
         cancelled = await client.cancel_execution(execution.metadata.id)
         assert cancelled.status.phase is Phase.CANCELLED
         assert cancelled.status.dispatch.state is DispatchState.WITHDRAWN
@@ -401,7 +410,7 @@ async def test_agents_are_applied_all_or_none_and_paged(alone: Served) -> None:
         assert (await client.agent("a")).spec.description == "greets"
         with pytest.raises(RequestError, match="no letter or digit"):
             await make_agent(client, "???")
-        await accept(client, "k1")
+        await accept(client, _key())
         with pytest.raises(Conflict):
             await client.delete_agent("greeter")
         await client.delete_agent("a")
@@ -415,22 +424,24 @@ async def test_the_server_outlives_a_database_that_somebody_else_holds(alone: Se
         holder.execute("BEGIN IMMEDIATE")
         async with alone.client() as client:
             with pytest.raises(StoreBusy):
-                await accept(client, "k1")
+                await accept(client, _key())
             holder.execute("ROLLBACK")
-            execution = await accept(client, "k1")
+            execution = await accept(client, _key())
     assert execution.status.phase is Phase.PENDING
     assert alone.process is not None
     assert alone.process.poll() is None
 
 
-async def test_a_loop_that_dies_takes_the_http_server_with_it(server: Served) -> None:
+async def test_a_loop_that_dies_takes_the_http_server_with_it(tmp_path: Path, temporal: DevServer) -> None:
     """A server that answered 200 while nothing is dispatched any more would be the founding bug again."""
-    assert server.process is not None
-    with closing(sqlite3.connect(server.home / "data" / "stigmer.db", isolation_level=None)) as saboteur:
-        saboteur.execute("ALTER TABLE executions RENAME TO gone")
+    async with served(tmp_path, temporal.address) as server:
+        await server.until()
+        assert server.process is not None
+        with closing(sqlite3.connect(tmp_path / "data" / "stigmer.db", isolation_level=None)) as saboteur:
+            saboteur.execute("ALTER TABLE executions RENAME TO gone")
 
-    async def has_ended() -> bool:
-        return server.process is not None and server.process.poll() is not None
+        async def has_ended() -> bool:
+            return server.process is not None and server.process.poll() is not None
 
-    await eventually(has_ended, within_s=15)
-    assert server.process.returncode not in (0, None)
+        await eventually(has_ended, within_s=15)
+        assert server.process.returncode not in (0, None)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.reports import ClaimAnswer, OutcomeReport, ReportResponse
@@ -21,10 +22,12 @@ from stigmer_cli.domain.step import RESULT_BYTES_MAX, BeginAnswer, Effect, StepK
 from stigmer_cli.errors import RequestError, TooLarge
 from stigmer_cli.run_reports import RunReports
 from tests.support import step_runner
+from tests.support.blocked_loops import refuse_blocks
 from tests.support.running_server import TOKEN, Served, accept, make_agent, served
 from tests.support.temporal_server import free_port
 
 ENDS_WITHIN_S = 40
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Stage:
@@ -80,10 +83,19 @@ class Stage:
         return self.ledger.read_text().splitlines() if self.ledger.exists() else []
 
 
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with served(tmp_path, f"127.0.0.1:{free_port()}") as server, server.client() as client:
-        await make_agent(client)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    home = tmp_path_factory.mktemp("home")
+    async with served(home, f"127.0.0.1:{free_port()}") as found:
+        async with found.client() as client:
+            await make_agent(client)
+        yield found
+    refuse_blocks(home)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(server: Served, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with server.client() as client:
         yield Stage(server, client, tmp_path)
 
 
@@ -201,7 +213,7 @@ async def test_steps_are_listed_in_pages_and_only_a_single_execution_has_them(st
     assert isinstance(status, dict)
     assert [step["key"] for step in status["steps"]] == [f"/{number}" for number in range(5)]
     assert status["stepCount"] == 5
-    [listed] = (await stage.client.executions(Query())).items
+    [listed] = (await stage.client.executions(Query(limit=1))).items
     assert listed.status.steps is None
 
 

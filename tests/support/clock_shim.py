@@ -8,12 +8,28 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 PARTS = ("server", "runner", "supervisor", "command")
 NS = 1_000_000_000
 SOURCE = Path(__file__).with_suffix(".c")
+
+
+@cache
+def _compiled() -> bytes:
+    """The library, compiled once for all tests of this process."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    assert sys.platform == "linux", "the shim is for Linux"
+    assert compiler, "a C compiler builds the shim"
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "clock_shim.so"
+        subprocess.run(
+            [compiler, "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(SOURCE)], check=True
+        )
+        return library.read_bytes()
 
 
 class ClockShim:
@@ -23,12 +39,7 @@ class ClockShim:
         self._folder = folder / "clocks"
         self._folder.mkdir()
         self._library = self._folder / "clock_shim.so"
-        compiler = shutil.which("gcc") or shutil.which("cc")
-        assert sys.platform == "linux", "the shim is for Linux"
-        assert compiler, "a C compiler builds the shim"
-        subprocess.run(
-            [compiler, "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(self._library), str(SOURCE)], check=True
-        )
+        self._library.write_bytes(_compiled())
         for part in PARTS:
             (self._folder / part).write_bytes(struct.pack("=qq", 0, 0))
 

@@ -29,13 +29,13 @@ def stigmer(tmp_path: Path, clocks: ClockShim) -> Iterator[Stigmer]:
 @pytest.mark.parametrize(
     ("part", "ahead_s"),
     [
-        ("runner", HOUR_S),
+        pytest.param("runner", HOUR_S, marks=pytest.mark.slow),
         ("runner", -300),
         ("server", HOUR_S),
-        ("supervisor", HOUR_S),
+        pytest.param("supervisor", HOUR_S, marks=pytest.mark.slow),
         ("supervisor", -HOUR_S),
         ("command", HOUR_S),
-        ("command", -HOUR_S),
+        pytest.param("command", -HOUR_S, marks=pytest.mark.slow),
     ],
 )
 def test_a_stack_comes_up_and_works_whichever_clock_is_wrong(

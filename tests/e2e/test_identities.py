@@ -44,6 +44,7 @@ def get(stigmer: Stigmer, execution: str) -> dict[str, Any]:
     return stigmer.json("executions", "get", execution)
 
 
+@pytest.mark.slow
 def test_two_homes_on_one_temporal_run_their_own_and_neither_takes_the_others(tmp_path: Path) -> None:
     with installed(tmp_path / "a") as first:
         first.ok("up")

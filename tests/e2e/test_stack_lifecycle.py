@@ -336,7 +336,13 @@ def test_a_home_keeps_its_data_whatever_its_path(tmp_path: Path) -> None:
         stigmer.ok("down")
 
 
-@pytest.mark.parametrize("damage", [b"no database at all " * 400, b""], ids=["garbage", "empty"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(b"no database at all " * 400, id="garbage"),
+        pytest.param(b"", marks=pytest.mark.slow, id="empty"),
+    ],
+)
 def test_what_up_prints_of_a_damaged_database_of_temporal_starts_the_stack_and_loses_nothing(
     stigmer: Stigmer, damage: bytes
 ) -> None:

@@ -1,6 +1,7 @@
 """The upgrade drill: executions under way, the package of one runner after the other replaced by another version.
 
-Printed with its seed. The short form runs with every suite, the long one of 500 executions with `--slow`.
+Printed with its seed. The short form, with a patched workflow, runs with every suite, the long one of 500 executions with
+`--slow`.
 """
 
 import asyncio
@@ -177,7 +178,13 @@ async def drill(home: Path, seed: int, *, claims_apart: bool = False) -> AsyncIt
                     runner.kill()
 
 
-@pytest.mark.parametrize("change", [Change.NONE, Change.PATCHED], ids=["the same workflow", "a patched workflow"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(Change.NONE, marks=pytest.mark.slow, id="the same workflow"),
+        pytest.param(Change.PATCHED, id="a patched workflow"),
+    ],
+)
 @pytest.mark.parametrize("number", [40, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(LONG_MAX_S)])])
 async def test_runner_by_runner_all_that_is_under_way_ends_and_nothing_is_done_twice(
     tmp_path: Path, number: int, change: Change

@@ -17,6 +17,7 @@ from tests.support.freezing import freeze
 from tests.support.temporal_server import free_port
 
 COMMAND_MAX_S = 90
+KILLED_MAX_S = 5
 
 
 class Stigmer:
@@ -138,14 +139,14 @@ def frozen(*pids: int) -> Iterator[None]:
 
 @contextmanager
 def installed(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Stigmer]:
-    """The command line in `home`; whatever it started is gone at the end, also after a failure."""
+    """The command line in `home`; whatever it started is killed at the end: a `down` takes seconds, and has its tests."""
     home.mkdir(mode=0o700, exist_ok=True)
     stigmer = Stigmer(home, settings)
     try:
         yield stigmer
     finally:
-        with suppress(subprocess.TimeoutExpired):
-            stigmer("down", timeout_s=30)
-        for process in stigmer.processes():
-            with suppress(psutil.Error):
-                process.kill()
+        while left := stigmer.processes():  # one of them may just have started another
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=KILLED_MAX_S)

@@ -148,8 +148,8 @@ def _stuck_classes(stigmer: Stigmer) -> list[str]:
     return [item["stuck"]["class"] for item in stigmer.json("executions", "list", "--stuck")["items"]]
 
 
-def test_without_a_terminal_it_wants_a_yes(stigmer: Stigmer) -> None:
-    done = stigmer("executions", "reconcile")
+def test_without_a_terminal_it_wants_a_yes(tmp_path: Path) -> None:
+    done = Stigmer(tmp_path / "home")("executions", "reconcile")
     assert done.returncode == 2
     assert "--yes" in done.stderr
 

@@ -3,27 +3,38 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.installed import Stigmer
-from tests.support.running_server import TOKEN, accept, make_agent, served
+from tests.support.running_server import TOKEN, Served, accept, make_agent
 from tests.support.temporal_server import free_port
 
 NUMBER = 7
 
 
-@pytest.fixture
-async def stigmer(tmp_path: Path) -> AsyncIterator[Stigmer]:
-    """The command, and a server with some queued executions; its Temporal is away."""
-    async with served(tmp_path, f"127.0.0.1:{free_port()}") as server, server.client() as client:
-        await make_agent(client)
+@pytest.fixture(scope="module")
+def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
+    """The command, and a server with some queued executions of the agent `counted`; its Temporal is away."""
+    folder = tmp_path_factory.mktemp("script")
+    server = Served(folder, f"127.0.0.1:{free_port()}")
+    try:
+        asyncio.run(_fill(server))
+        yield Stigmer(folder / "home", {"STIGMER_SERVER_URL": server.url, "STIGMER_TOKEN": TOKEN})
+    finally:
+        server.kill()
+
+
+async def _fill(server: Served) -> None:
+    await server.start()
+    async with server.client() as client:
+        for name in ("greeter", "counted"):
+            await make_agent(client, name)
         for number in range(NUMBER):
-            await accept(client, f"k{number}")
-        yield Stigmer(tmp_path / "home", {"STIGMER_SERVER_URL": server.url, "STIGMER_TOKEN": TOKEN})
+            await accept(client, f"k{number}", agent="counted")
 
 
 async def _call(stigmer: Stigmer, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -35,15 +46,16 @@ async def _json(stigmer: Stigmer, *arguments: str) -> dict[str, Any]:
 
 
 async def test_a_list_that_is_cut_says_so_and_can_be_continued(stigmer: Stigmer) -> None:
-    done = await _call(stigmer, "executions", "list", "--limit", "3")
+    counted = ("executions", "list", "--agent", "counted")
+    done = await _call(stigmer, *counted, "--limit", "3")
     assert len(done.stdout.splitlines()) == 1 + 3
     assert done.stderr.endswith("3 of 7; to see more: --limit N, or --all\n")
 
-    first = await _json(stigmer, "executions", "list", "--limit", "3")
+    first = await _json(stigmer, *counted, "--limit", "3")
     assert first["truncated"] is True
-    rest = await _json(stigmer, "executions", "list", "--cursor", first["nextCursor"])
+    rest = await _json(stigmer, *counted, "--cursor", first["nextCursor"])
     assert (rest["truncated"], rest["nextCursor"]) == (False, None)
-    whole = await _json(stigmer, "executions", "list", "--all")
+    whole = await _json(stigmer, *counted, "--all")
     assert _ids(first) + _ids(rest) == _ids(whole)
     assert len(_ids(whole)) == NUMBER
 
@@ -70,8 +82,8 @@ async def test_what_is_followed_says_why_it_stands_still(stigmer: Stigmer) -> No
     assert stuck["class"] == "queued"
     assert "Temporal unreachable" in stuck["cause"]
     assert [*events[-1]] == ["execution"]
-    listed = await _json(stigmer, "executions", "list", "--limit", "2")
-    assert [item["stuck"] and item["stuck"]["class"] for item in listed["items"]] == ["queued", "queued"]
+    listed = await _json(stigmer, "executions", "list", "--limit", "1")
+    assert [item["stuck"] and item["stuck"]["class"] for item in listed["items"]] == ["queued"]
 
 
 async def test_a_single_execution_in_json_has_its_timeline_and_a_second_cancel_says_so(stigmer: Stigmer) -> None:

@@ -35,25 +35,20 @@ async def filled(store: Store, clock: RealSleepClock) -> Store:
     return store
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("1wpt", FIRST),
-        ("wey2ggsdc1wpt", FIRST),
-        ("ABCD", SECOND),
-        ("aex-01m8a17q", FIRST),
-        ("01m8a17r", SECOND),
-        ("wex-01m8", FLOW),
-        ("wpt1", FLOW),
-        (FIRST, FIRST),
-        (FIRST.removeprefix("aex-"), FIRST),
-        ("@last", FLOW),
-    ],
-)
-async def test_a_reference_finds_the_one_that_it_fits(
-    filled: Store, clock: RealSleepClock, text: str, found: str
-) -> None:
-    assert (await resolve_reference(filled, text, clock)).id == found
+async def test_a_reference_finds_the_one_that_it_fits(filled: Store, clock: RealSleepClock) -> None:
+    for text, found in {
+        "1wpt": FIRST,
+        "wey2ggsdc1wpt": FIRST,
+        "ABCD": SECOND,
+        "aex-01m8a17q": FIRST,
+        "01m8a17r": SECOND,
+        "wex-01m8": FLOW,
+        "wpt1": FLOW,
+        FIRST: FIRST,
+        FIRST.removeprefix("aex-"): FIRST,
+        "@last": FLOW,
+    }.items():
+        assert (text, (await resolve_reference(filled, text, clock)).id) == (text, found)
 
 
 async def test_several_that_fit_are_named_newest_first_with_agent_and_age(filled: Store, clock: RealSleepClock) -> None:
@@ -77,10 +72,10 @@ async def test_no_more_than_five_are_named(store: Store, clock: RealSleepClock) 
     assert len(named) == 5
 
 
-@pytest.mark.parametrize("text", ["zzzz", "aex-1wpt", "wex-01m8a17", "@last-failed", "@last:nobody"])
-async def test_one_that_fits_none_is_not_found(filled: Store, clock: RealSleepClock, text: str) -> None:
-    with pytest.raises(NotFound):
-        await resolve_reference(filled, text, clock)
+async def test_one_that_fits_none_is_not_found(filled: Store, clock: RealSleepClock) -> None:
+    for text in ("zzzz", "aex-1wpt", "wex-01m8a17", "@last-failed", "@last:nobody"):
+        with pytest.raises(NotFound):
+            await resolve_reference(filled, text, clock)
 
 
 async def test_the_end_of_an_id_is_looked_for_among_the_newest_only(

@@ -187,5 +187,5 @@ class ExecutionLife(RuleBasedStateMachine):
 
 TestExecutionLife = ExecutionLife.TestCase
 TestExecutionLife.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

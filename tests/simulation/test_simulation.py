@@ -13,7 +13,7 @@ from tests.simulation.simulation import plan_of
 from tests.simulation.store import Memory
 
 BATCH = 15
-BATCHES = 20
+BATCHES = 12
 
 
 @pytest.mark.parametrize("first", range(0, BATCH * BATCHES, BATCH))

@@ -13,7 +13,7 @@ from tests.simulation.simulation import Plan
 from tests.simulation.store import Memory
 from tests.simulation.workflow_documents import REFUSED, WORKFLOWS
 
-FIRST, BATCH, BATCHES = 80_000, 10, 3
+FIRST, BATCH, BATCHES = 80_000, 10, 2
 CALM_FIRST, CALM_SEEDS = 90_000, 5
 EMPTIED_FIRST, EMPTIED_SEEDS = 95_000, 3
 EMPTIED = "T7 temporal emptied"

@@ -200,6 +200,10 @@ async def _ends_when_cancelled(harness: ReconcileHarness, case: Case) -> None:
     assert (await harness.store.executions.get(row.id)).phase.is_terminal, "a cancel always ends it"
 
 
+def _stride(config: pytest.Config) -> int:
+    return 1 if config.getoption("--slow") else 3
+
+
 async def _cancel(harness: ReconcileHarness, row: Execution) -> None:
     """Carry out `stigmer executions cancel ID`, and let its patience go by."""
     clock = AheadClock()
@@ -213,10 +217,10 @@ async def _cancel(harness: ReconcileHarness, row: Execution) -> None:
 def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(
     harness: ReconcileHarness, runner: asyncio.Runner, pytestconfig: pytest.Config
 ) -> None:
-    """Each second of them, unless `--slow` is given."""
+    """Each third of them, unless `--slow` is given."""
     met: set[str] = set()
     typed = ((case, chosen) for case in every_case() for chosen in range(3 if _has_choice(case) else 1))
-    for case, chosen in itertools.islice(typed, 0, None, 1 if pytestconfig.getoption("--slow") else 2):
+    for case, chosen in itertools.islice(typed, 0, None, _stride(pytestconfig)):
         try:
             met.add(runner.run(_is_no_dead_end(harness, case, chosen)))
         except AssertionError as error:
@@ -238,9 +242,10 @@ def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(
 
 
 def test_over_every_row_and_every_temporal_a_cancel_ends_it_within_its_patience(
-    harness: ReconcileHarness, runner: asyncio.Runner
+    harness: ReconcileHarness, runner: asyncio.Runner, pytestconfig: pytest.Config
 ) -> None:
-    for case in every_case():
+    """Each third of them, unless `--slow` is given."""
+    for case in itertools.islice(every_case(), 0, None, _stride(pytestconfig)):
         try:
             runner.run(_ends_when_cancelled(harness, case))
         except AssertionError as error:

@@ -1,4 +1,7 @@
-"""The local stack as a person meets it: up, status, logs, restart, down, and everything that goes wrong between."""
+"""The local stack as a person meets it: up, status, logs, restart, down, and everything that goes wrong between.
+
+What is slow here is tried on parts that are stand-ins in `tests/integration/stack`, in every run.
+"""
 
 import json
 import os
@@ -78,6 +81,7 @@ def test_up_status_logs_and_down_on_a_machine_that_had_nothing(stigmer: Stigmer)
     assert {line["part"] for line in lines} == {"server"}
 
 
+@pytest.mark.slow
 def test_up_works_after_kill_9_of_each_process(stigmer: Stigmer) -> None:
     stigmer.ok("up")
     for part in [*PARTS[1:], "supervisor"]:
@@ -260,7 +264,7 @@ def test_a_temporal_that_crashes_is_named_with_its_exit_and_last_lines(stigmer: 
 
 
 def test_up_that_is_not_ready_in_time_says_where_it_stood_and_stops_what_it_started(stigmer: Stigmer) -> None:
-    failed = stigmer("up", "--temporal-address", f"127.0.0.1:{free_port()}", "--wait-timeout", "12")
+    failed = stigmer("up", "--temporal-address", f"127.0.0.1:{free_port()}", "--wait-timeout", "9")
 
     assert failed.returncode == 124
     assert "error: the stack is not ready in time:" in failed.stderr
@@ -268,6 +272,7 @@ def test_up_that_is_not_ready_in_time_says_where_it_stood_and_stops_what_it_star
     assert stigmer.processes() == []
 
 
+@pytest.mark.slow
 def test_down_ends_a_stack_that_is_frozen_to_the_last_process(stigmer: Stigmer) -> None:
     stigmer.ok("up")
     pids = stigmer.pids()

@@ -112,6 +112,7 @@ ROWS: tuple[Row, ...] = (
         exit_code=1,
         verdict="not healthy: port 7233 for temporal is held by pid N (COMMAND)",
         fix="stigmer up --auto-ports",
+        is_slow=True,
     ),
     Row(
         fault="P7",

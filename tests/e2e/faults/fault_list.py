@@ -86,6 +86,7 @@ ROWS: tuple[Row, ...] = (
             " reached (connection refused); others do"
         ),
         fix="kill N",
+        is_slow=True,
     ),
     Row(
         fault="Y10",
@@ -161,6 +162,7 @@ ROWS: tuple[Row, ...] = (
         exit_code=0,
         verdict=BACK,
         fix=LOGS,
+        is_slow=True,
     ),
     Row(
         fault="T5",
@@ -193,6 +195,7 @@ ROWS: tuple[Row, ...] = (
         exit_code=0,
         verdict=BACK,
         fix=LOGS,
+        is_slow=True,
     ),
     Row(
         fault="R4",
@@ -215,6 +218,7 @@ ROWS: tuple[Row, ...] = (
         exit_code=1,
         verdict="not healthy: the supervisor of the stack in ~/.stigmer died (pid N), and its parts with it",
         fix="stigmer up",
+        is_slow=True,
     ),
     Row(
         fault="P2",
@@ -269,6 +273,7 @@ ROWS: tuple[Row, ...] = (
         verdict=f"{SERVES_NOT}: no answer within 0.9s; it is frozen, or far too slow",
         fix=WAIT,
         mends=Mends.WAITS,
+        is_slow=True,
     ),
     Row(
         fault="T6",

@@ -34,5 +34,6 @@ ROWS: tuple[Row, ...] = (
         exit_code=1,
         verdict="not healthy: port 7234 for server is held by pid N (COMMAND)",
         fix="stigmer up --auto-ports",
+        is_slow=True,
     ),
 )

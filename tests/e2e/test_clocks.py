@@ -52,7 +52,7 @@ def test_a_stack_comes_up_and_works_whichever_clock_is_wrong(
     assert re.search(r" COMPLETED +[0-9]{1,2}s ", row), "its age is told by the clock that wrote when it began"
 
 
-@pytest.mark.parametrize("part", ["server", "runner", "supervisor"])
+@pytest.mark.parametrize("part", [pytest.param("server", marks=pytest.mark.slow), "runner", "supervisor"])
 def test_a_part_whose_clock_is_set_says_so_and_works_on(stigmer: Stigmer, clocks: ClockShim, part: str) -> None:
     stigmer.ok("up")
     stigmer.apply_agent()

@@ -26,7 +26,7 @@ def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
 
 
 @pytest.mark.parametrize(
-    "part", ["temporal", "runner", *(pytest.param(part, marks=pytest.mark.slow) for part in ("server", "supervisor"))]
+    "part", ["runner", *(pytest.param(part, marks=pytest.mark.slow) for part in ("temporal", "server", "supervisor"))]
 )
 def test_a_run_survives_the_death_of_any_part(stigmer: Stigmer, part: str) -> None:
     before = stigmer.pids()
@@ -111,19 +111,14 @@ def test_up_brings_back_one_dead_part_and_leaves_the_others_alone(stigmer: Stigm
     assert {name for name in before if before[name] != after[name]} == {"server"}
 
 
-def test_down_leaves_no_process_and_no_port(stigmer: Stigmer) -> None:
+def test_down_leaves_no_process_and_every_execution(stigmer: Stigmer) -> None:
     stigmer.ok("up")
+    stigmer.ok("run", "slow", "kept", "--timeout", "60")
+    kept = stigmer.json("executions", "list", "--limit", "1")["items"]
     stigmer.ok("down")
     assert stigmer.processes() == []
     assert stigmer("status").returncode == 3
     assert stigmer("down").returncode == 0, "down is idempotent"
     assert stigmer("run", "slow", "hi").returncode == 3
-
-
-def test_executions_survive_down_and_up(stigmer: Stigmer) -> None:
-    stigmer.ok("up")
-    stigmer.ok("run", "slow", "kept", "--timeout", "60")
-    kept = stigmer.json("executions", "list", "--limit", "1")["items"]
-    stigmer.ok("down")
     stigmer.ok("up")
     assert stigmer.json("executions", "list", "--limit", "1")["items"] == kept

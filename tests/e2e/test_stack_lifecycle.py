@@ -97,6 +97,7 @@ def test_up_works_after_kill_9_of_each_process(stigmer: Stigmer) -> None:
         stays_ready(stigmer)
 
 
+@pytest.mark.slow
 def test_of_eight_ups_at_once_one_starts_and_all_succeed(stigmer: Stigmer) -> None:
     running = [stigmer.spawn("up", "-o", "json") for _ in range(8)]
     answers = [(process.communicate(timeout=90), process.returncode) for process in running]

@@ -1,7 +1,7 @@
 """The upgrade drill: executions under way, the package of one runner after the other replaced by another version.
 
-Printed with its seed. The short form, with a patched workflow, runs with every suite, the long one of 500 executions with
-`--slow`.
+Printed with its seed. The short form, with a patched workflow, runs with every suite, the long one of 500 executions
+with `--slow`.
 """
 
 import asyncio

@@ -139,7 +139,7 @@ def frozen(*pids: int) -> Iterator[None]:
 
 @contextmanager
 def installed(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Stigmer]:
-    """The command line in `home`; whatever it started is killed at the end: a `down` takes seconds, and has its tests."""
+    """The command line in `home`; whatever it started is killed at the end: `down` takes seconds, and has its tests."""
     home.mkdir(mode=0o700, exist_ok=True)
     stigmer = Stigmer(home, settings)
     try:

@@ -31,8 +31,8 @@ class Row:
     """A fault of the list of faults; `inject` brings it about, and at its end takes away what no command can.
 
     `verdict` and `fix` are literal, but for what differs from run to run (see `tame`). `code` is empty where nothing is
-    wrong. `is_slow` rows are run by hand: they take longer than six seconds, and either a row beside them differs little or
-    another test meets the fault.
+    wrong. `is_slow` rows are run by hand: they take longer than six seconds, or a row beside them differs little, or
+    another test meets the fault in every run.
     """
 
     fault: str

@@ -201,7 +201,7 @@ async def _ends_when_cancelled(harness: ReconcileHarness, case: Case) -> None:
 
 
 def _stride(config: pytest.Config) -> int:
-    return 1 if config.getoption("--slow") else 3
+    return 1 if config.getoption("--slow") else 2
 
 
 async def _cancel(harness: ReconcileHarness, row: Execution) -> None:
@@ -217,7 +217,7 @@ async def _cancel(harness: ReconcileHarness, row: Execution) -> None:
 def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(
     harness: ReconcileHarness, runner: asyncio.Runner, pytestconfig: pytest.Config
 ) -> None:
-    """Each third of them, unless `--slow` is given."""
+    """Each second of them, unless `--slow` is given."""
     met: set[str] = set()
     typed = ((case, chosen) for case in every_case() for chosen in range(3 if _has_choice(case) else 1))
     for case, chosen in itertools.islice(typed, 0, None, _stride(pytestconfig)):
@@ -244,7 +244,7 @@ def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(
 def test_over_every_row_and_every_temporal_a_cancel_ends_it_within_its_patience(
     harness: ReconcileHarness, runner: asyncio.Runner, pytestconfig: pytest.Config
 ) -> None:
-    """Each third of them, unless `--slow` is given."""
+    """Each second of them, unless `--slow` is given."""
     for case in itertools.islice(every_case(), 0, None, _stride(pytestconfig)):
         try:
             runner.run(_ends_when_cancelled(harness, case))

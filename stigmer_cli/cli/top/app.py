@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 from textual import on, work
 from textual.app import App, ComposeResult
@@ -25,6 +26,10 @@ PARTS = tuple(name for name in NAMES if name != SUPERVISOR)
 ALL_PARTS = "all"
 MARGIN = 6
 """Columns that the page about an execution leaves to its border and its scroll bar."""
+
+LIGHT = (224, 224, 224)
+WITHOUT_COLOURS = TerminalTheme((0, 0, 0), LIGHT, [LIGHT] * 8, [LIGHT] * 8)
+"""For NO_COLOR, of which textual makes greys: that of red is too dark to be read."""
 
 ERROR_S = 10.0
 """How long an error stays on the screen: long enough to read it and what it says to type."""
@@ -73,6 +78,9 @@ class TopApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin to observe."""
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # the terminal was cleared
+        if self.no_color:
+            self.ansi_theme_dark = WITHOUT_COLOURS
         for column in COLUMNS:
             self._table.add_column(column, key=column)
         self._table.focus()

@@ -70,10 +70,15 @@ def draw_selected(item: ExecutionResource | None, log_lines: Sequence[str] | Non
     lines = [Text.assemble((f"{item.metadata.id} ", "bold"), strip_control_sequences(why))]
     if item.stuck:
         lines.append(Text.assemble(("hint: ", "cyan"), strip_control_sequences(item.stuck.hint)))
-    lines.append(Text(f"message: {truncate_line(item.spec.asked, MESSAGE_MAX)}"))
+    lines.append(_draw_line(f"message: {truncate_line(item.spec.asked, MESSAGE_MAX)}"))
     if item.status.answer:
-        lines.append(Text(f"output: {truncate_line(item.status.answer, MESSAGE_MAX)}"))
+        lines.append(_draw_line(f"output: {truncate_line(item.status.answer, MESSAGE_MAX)}"))
     if log_lines is None:
         return Group(*lines, Text("reading the logs ...", style="dim"))
     told = [Text(line, style="dim") for line in log_lines] or [Text("the logs do not name it", style="dim")]
     return Group(*lines, *told)
+
+
+def _draw_line(text: str) -> Text:
+    """`text` on one line, so that there is room for the logs below; its page has all of it."""
+    return Text(text, no_wrap=True, overflow="ellipsis")

@@ -1,5 +1,7 @@
 """What the screen of `stigmer top` shows, and what its keys do to a source that behaves."""
 
+import io
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -241,6 +243,40 @@ async def test_text_from_elsewhere_cannot_write_on_the_terminal() -> None:
     async with screen(Stack(replace(evil, phase=Phase.FAILED))) as pilot:
         assert "message: [bold]x[/bold]" in text(pilot, "#selected")
         assert "\x1b" not in text(pilot, "#selected")
+
+
+async def test_a_long_message_leaves_room_for_the_logs_of_its_execution() -> None:
+    long = replace(execution(1), message="word " * 200, output="word " * 200)
+    async with screen(Stack(long)) as pilot:
+        lines = text(pilot, "#selected").splitlines()
+        assert [line[:7] for line in lines] == ["aex-01k", "message", "output:", "runner "]
+
+
+async def test_without_colours_no_text_is_dark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red became a grey that nobody could read, and with it what says why there is nothing to see."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    stack = Stack()
+    stack.is_stopped = True
+    async with screen(stack) as pilot:
+        drawn = pilot.app.export_screenshot()
+    style = re.search(r'class="(\S+-r\d+)"[^>]*>no&#160;executions', drawn)
+    assert style
+    fill = re.search(rf"\.{re.escape(style[1])} {{ fill: #(\w\w)", drawn)
+    assert fill
+    assert int(fill[1], 16) > 0xB0
+
+
+async def test_it_is_drawn_whole_again_when_it_comes_back_from_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what changed was drawn: the keys were missing until the terminal was resized."""
+    drawn = io.StringIO()
+    async with screen(Stack(execution(1))) as pilot:
+        console = Console(file=drawn, width=100)
+        monkeypatch.setattr(pilot.app, "_display", lambda _screen, shown: shown and console.print(shown))
+        await settle(pilot)
+        assert "Quit" not in drawn.getvalue()
+        pilot.app.app_resume_signal.publish(pilot.app)
+        await settle(pilot)
+        assert "Quit" in drawn.getvalue()
 
 
 async def test_q_leaves() -> None:

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
 from stigmer_cli.api.execution_body import execution_resource
@@ -271,7 +272,11 @@ async def test_it_is_drawn_whole_again_when_it_comes_back_from_the_background(mo
     drawn = io.StringIO()
     async with screen(Stack(execution(1))) as pilot:
         console = Console(file=drawn, width=100)
-        monkeypatch.setattr(pilot.app, "_display", lambda _screen, shown: shown and console.print(shown))
+
+        def display(_screen: Screen[object], shown: RenderableType | None) -> None:
+            console.print(shown or "")
+
+        monkeypatch.setattr(pilot.app, "_display", display)
         await settle(pilot)
         assert "Quit" not in drawn.getvalue()
         pilot.app.app_resume_signal.publish(pilot.app)

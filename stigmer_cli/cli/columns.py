@@ -29,7 +29,23 @@ class Column:
 
 def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:
     """Print `rows`, with a cell for each of `columns`, as wide as the terminal allows and no narrower than an id."""
-    console.print(make_table(columns, rows, console.width), crop=False)
+    table = make_table(columns, rows, console.width)
+    console.print(
+        table if console.is_terminal else _drop_last_spaces(console, table),
+        crop=False,
+        soft_wrap=not console.is_terminal,
+    )
+
+
+def _drop_last_spaces(console: Console, table: Table) -> Text:
+    """`table` without the spaces at the ends of its lines: a terminal behind a pipe, narrower, shows them as lines."""
+    lines = [
+        Text.assemble(*((part.text, part.style or "") for part in line))
+        for line in console.render_lines(table, pad=False)
+    ]
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
 
 
 def make_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]], room: int) -> Table:

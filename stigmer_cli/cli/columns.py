@@ -39,9 +39,10 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequ
 
 def _drop_last_spaces(console: Console, table: Table) -> Text:
     """`table` without the spaces at the ends of its lines: a terminal behind a pipe, narrower, shows them as lines."""
+    options = console.options.update(width=max(console.width, table.width or 0))
     lines = [
         Text.assemble(*((part.text, part.style or "") for part in line))
-        for line in console.render_lines(table, pad=False)
+        for line in console.render_lines(table, options, pad=False)
     ]
     for line in lines:
         line.rstrip()

@@ -58,7 +58,9 @@ def test_temporal_starts_ten_seconds_after_the_server(tmp_path: Path) -> None:
         assert "COMPLETED" in stigmer("run", "greeter", "later", "--timeout", "60").stderr
 
 
-@pytest.mark.parametrize("is_emptied", [False, True], ids=["with its file", "emptied"])
+@pytest.mark.parametrize(
+    "is_emptied", [pytest.param(False, marks=pytest.mark.slow, id="with its file"), pytest.param(True, id="emptied")]
+)
 def test_temporal_restarts_in_the_middle(tmp_path: Path, *, is_emptied: bool) -> None:
     with DevServer(tmp_path, file=tmp_path / "temporal.db") as temporal:
         temporal.start()

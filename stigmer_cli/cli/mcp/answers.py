@@ -36,7 +36,7 @@ class PartAnswer(Sent):
 class StatusAnswer(Answer):
     """The state of the stack."""
 
-    state: str = Field(description="ready, degraded, stopped, or unreachable (only of a server elsewhere)")
+    state: str = Field(description="ready, busy, degraded, stopped, or unreachable (only of a server elsewhere)")
     hint: str = Field(default="", description="The command that helps, where the stack is not ready.")
     reasons: list[str] = []
     parts: list[PartAnswer] = []

@@ -13,6 +13,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.waits import both
 
+WORKFLOWS, ACTIVITIES = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+
 SILENCE = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
 """How the SDK says that no answer came; every other refusal is an answer, though it says nothing of the worker."""
 
@@ -73,9 +75,6 @@ async def others_poll(client: Client, *, task_queue: str, prefix: str, within_s:
         not identity.startswith(prefix) and newest is not None and is_fresh((newest - at).total_seconds())
         for identity, at in seen.items()
     )
-
-
-WORKFLOWS, ACTIVITIES = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
 
 
 async def _queue(client: Client, name: str, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:

@@ -5,6 +5,7 @@ judges them with the same functions as the server.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -57,8 +58,8 @@ class Surroundings:
 
 
 FindSurroundings = Callable[[], Awaitable[Surroundings]]
-ReadAgain = Callable[[ExecutionId], Awaitable[Execution | None]]
-"""An execution as it is now; None where that cannot be read."""
+ReadAgain = Callable[[Sequence[ExecutionId]], Awaitable[Mapping[ExecutionId, Execution]]]
+"""Executions as they are now, as far as they can be read in a moment."""
 
 
 async def probe_executions(caller: Caller, *, look: FindSurroundings, clock: Clock) -> ExecutionsSeen:
@@ -125,11 +126,14 @@ async def _report(client: Client) -> StuckReport | None:
         return None
 
 
-async def _read_again(client: Client, execution_id: ExecutionId) -> Execution | None:
-    try:
-        return execution_of(await client.execution(execution_id))
-    except StigmerError:
-        return None
+async def _read_again(client: Client, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, Execution]:
+    """Those of `ids` that the server tells in `REPORT_S` seconds in all: it may have stopped answering."""
+    found: dict[ExecutionId, Execution] = {}
+    with suppress(TimeoutError, StigmerError):
+        async with FairTimeout(REPORT_S):
+            for execution_id in ids:
+                found[execution_id] = execution_of(await client.execution(execution_id))
+    return found
 
 
 async def judge_here(
@@ -157,17 +161,14 @@ async def judge_here(
         seen = await probe_runs(around.target, submitted[:LOOKED_UP_MAX], clock=clock)
     if told is not None and not seen:
         return told
-    found = [one for one in judge_all(old, seen, around, now) if not await _has_gone_on(one.execution, seen, again)]
+    stuck = judge_all(old, seen, around, now)
+    now_are = await again([one.execution.id for one in stuck if one.execution.id in seen])
+    found = [one for one in stuck if not has_moved(one.execution, now_are.get(one.execution.id, one.execution))]
     return StuckReport(
         groups=stuck_groups(found),
         is_whole=len(seen) == len(submitted) and not is_cut,
         is_judged=bool(seen) or not submitted,
     )
-
-
-async def _has_gone_on(execution: Execution, seen: Mapping[str, Observation], again: ReadAgain) -> bool:
-    now = await again(execution.id) if execution.id in seen else None
-    return now is not None and has_moved(execution, now)
 
 
 def judge_all(

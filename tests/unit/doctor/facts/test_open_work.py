@@ -1,6 +1,6 @@
 """What doctor says by itself of what is open, where the server does not: by the functions that the server judges by."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -41,8 +41,8 @@ def _seen(state: RunState, task: PendingTask | None = None) -> Observed:
     return Observed(state=state, run_id=RunId("run-1"), started_at=START, closed_at=closed_at, pending_task=task)
 
 
-async def _unread(_: ExecutionId) -> Execution | None:
-    return None
+async def _unread(_: Sequence[ExecutionId]) -> Mapping[ExecutionId, Execution]:
+    return {}
 
 
 def _kinds(
@@ -122,8 +122,8 @@ async def test_what_went_on_while_temporal_was_asked_is_not_stuck(
     async def look() -> Surroundings:
         return Surroundings(target=Target(address="127.0.0.1:1"), health=HERE)
 
-    async def again(_: ExecutionId) -> Execution | None:
-        return replace(execution, phase=phase_now)
+    async def again(ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, Execution]:
+        return {id_: replace(execution, phase=phase_now) for id_ in ids}
 
     monkeypatch.setattr(temporal_probe, "probe_runs", probe)
     report = await judge_here([execution], None, is_cut=False, look=look, again=again, clock=ManualClock())

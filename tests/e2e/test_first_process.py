@@ -27,20 +27,11 @@ pytestmark = pytest.mark.skipif(
 @contextmanager
 def in_container(stigmer: Stigmer, *arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", psutil.Process]]:
     """What started the container, and the first process in it."""
-    with subprocess.Popen(
-        [*CONTAINER, stigmer.command, *arguments],
-        env=stigmer.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as outside:
-        try:
-            wait_until(lambda: any("mcp" in one.cmdline() for one in psutil.Process(outside.pid).children()))
-            (first,) = psutil.Process(outside.pid).children()
-            wait_until(lambda: any(one.num_threads() > 1 for one in [first, *first.children()]))  # it serves
-            yield outside, first
-        finally:
-            outside.kill()
+    with stigmer.piped(*arguments, within=CONTAINER) as outside:
+        wait_until(lambda: any("mcp" in one.cmdline() for one in psutil.Process(outside.pid).children()))
+        (first,) = psutil.Process(outside.pid).children()
+        wait_until(lambda: any(one.num_threads() > 1 for one in [first, *first.children()]))  # it serves
+        yield outside, first
 
 
 @pytest.fixture

@@ -66,17 +66,8 @@ class ByHand:
 
 @contextmanager
 def serving(stigmer: Stigmer, *options: str) -> Iterator[ByHand]:
-    with subprocess.Popen(
-        [stigmer.command, "mcp", *options],
-        env=stigmer.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        try:
-            yield ByHand(process)
-        finally:
-            process.kill()
+    with stigmer.piped("mcp", *options) as process:
+        yield ByHand(process)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,21 @@ class Stigmer:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    @contextmanager
+    def piped(self, *arguments: str, within: Sequence[str] = ()) -> Iterator["subprocess.Popen[bytes]"]:
+        """`stigmer ARGUMENTS`, each stream a pipe, started by the command `within`, and killed at the end."""
+        with subprocess.Popen(
+            [*within, self.command, *arguments],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def ok(self, *arguments: str, stdin: str = "") -> str:
         """What it prints on standard output; fails unless it exits 0."""

@@ -5,6 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.secret_values import hide_url_secrets
 
 PORT_MAX = 65535
 HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
@@ -64,10 +65,11 @@ def parse_hosts(text: str) -> str:
 def find_url_problem(url: str) -> str:
     """Why `url` is no http:// or https:// URL of a host, as a sentence; empty if it is one."""
     if not url.startswith(("http://", "https://")):
-        return f"{url!r} is not an http:// or https:// URL"
+        return f"{hide_url_secrets(url)!r} is not an http:// or https:// URL"
     try:
         parts = urlsplit(url)
         has_host = bool(parts.hostname) and parts.port != 0
     except ValueError as error:
-        return f"{url!r} is no URL: {error}"
-    return "" if has_host else f"{url!r} names no host, or port 0"
+        why = "" if "@" in url else f": {error}"  # the words of the error are a part of what may be a password
+        return f"{hide_url_secrets(url)!r} is no URL{why}"
+    return "" if has_host else f"{hide_url_secrets(url)!r} names no host, or port 0"

@@ -8,7 +8,7 @@ from types import TracebackType
 
 import structlog
 
-from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.secret_values import redact_sentence
 from stigmer_cli.settings import LogLevel
 
 
@@ -48,12 +48,12 @@ def silence() -> None:
 
 def _redact(_logger: object, _name: str, line: object) -> str:
     """The rendered line without the secrets that this process has had."""
-    return DELIVERED.redact(str(line))
+    return redact_sentence(str(line))
 
 
 def _print_traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     """What ends the process, as Python prints it, without secrets."""
-    sys.stderr.write(DELIVERED.redact("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.write(redact_sentence("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _named(part: str) -> structlog.typing.Processor:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.host_names import find_url_problem, parse_hosts, parse_port
 from stigmer_cli.paths import absolute_path
+from stigmer_cli.secret_values import hide_url_secrets
 from stigmer_cli.time_format import parse_span, span
 
 SPAN_MIN_S, SPAN_MAX_S = 1.0, 86_400.0
@@ -47,6 +49,8 @@ class LogLevel(StrEnum):
 
 
 def _address(text: str) -> str:
+    if "@" in text:
+        raise ConfigError(f"{text.rpartition('@')[2]!r} takes no user and no password before it")
     host, _, port = text.rpartition(":")
     if not host:
         raise ConfigError(f"{text!r} is not HOST:PORT")
@@ -58,6 +62,14 @@ def _url(text: str) -> str:
     if problem := find_url_problem(text):
         raise ConfigError(problem)
     return text.rstrip("/")
+
+
+def _server_url(text: str) -> str:
+    """The token says who asks: a user and a password would be sent nowhere."""
+    url = _url(text)
+    if "@" in urlsplit(url).netloc:
+        raise ConfigError(f"{hide_url_secrets(url)!r} names a user; the token (STIGMER_TOKEN) says who asks")
+    return url
 
 
 def _database_url(text: str) -> str:
@@ -160,7 +172,7 @@ class Option:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option(name="server_url", variable="STIGMER_SERVER_URL", parse=_url, about="the server that commands talk to"),
+    Option(name="server_url", variable="STIGMER_SERVER_URL", parse=_server_url, about="the server that commands talk to"),
     Option(
         name="insecure_http",
         variable="STIGMER_INSECURE_HTTP",

@@ -22,6 +22,14 @@ LITERAL_MIN = 6
 TELLING = re.compile(r"(?i)key|token|secret|passw|passphrase|credential")
 """In the name of a member of a JSON object: its value is secret by itself."""
 
+URL_SECRETS = (
+    # the password of a URL: up to the last @, for one that was not quoted may hold one itself
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/:@\[\"']{0,200}:)(?!\d{1,5}[/?#])[^\s\"']{1,300}@"), rf"\1{GONE}@"),
+    # what stands there alone is as often a token as a name
+    (re.compile(r"(?i)\b((?:https?|wss?)://)[^\s/:@?#\"']{1,200}@"), rf"\1{GONE}@"),
+)
+"""What in a URL is secret, and what to show instead; section 3.2.1 of RFC 3986."""
+
 ESCAPE = re.compile("%[0-9A-F]{2}")
 BASE64_MIN = 8
 """Digits; fewer of them occur by accident."""
@@ -123,6 +131,21 @@ class RedactedStream:
 
 DELIVERED = SecretValues()
 """Those of this process."""
+
+
+def hide_url_secrets(text: str) -> str:
+    """`text` without the passwords of the URLs in it, whoever has set them."""
+    for pattern, instead in URL_SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def redact_sentence(text: str) -> str:
+    """`text`, which people wrote for people, without the values of this process and the passwords of URLs.
+
+    What agents and tools answer is data, in which a URL stays as it is.
+    """
+    return hide_url_secrets(DELIVERED.redact(text))
 
 
 def longest_first(values: Iterable[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from stigmer_cli import errors
 from stigmer_cli.api.execution_names import ExecutionName
 from stigmer_cli.api.wire import Sent
 from stigmer_cli.errors import Ambiguous, StigmerError, Unavailable
-from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.secret_values import redact_sentence
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -57,7 +57,7 @@ def problem_of(error: StigmerError) -> Problem:
         title=error.code.replace("-", " "),
         status=error.status,
         code=error.code,
-        detail=DELIVERED.redact(error.message),
+        detail=redact_sentence(error.message),
         hint=error.hint,
         retry_after_s=error.retry_after_s if isinstance(error, Unavailable) else None,
         candidates=_candidates_of(error),

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stigmer_cli.errors import StigmerError
+from stigmer_cli.secret_values import hide_url_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -138,11 +139,11 @@ class Output:
 
     def warning(self, text: str) -> None:
         """Print a problem that does not stop the command."""
-        self._talk("warning: ", "yellow", text)
+        self._talk("warning: ", "yellow", hide_url_secrets(text))
 
     def error(self, error: StigmerError) -> None:
         """Print what went wrong and what to type; in JSON also as a problem (RFC 9457), unless a result was printed."""
-        self._talk("error: ", "bold red", error.message)
+        self._talk("error: ", "bold red", hide_url_secrets(error.message))
         if error.hint:
             self.hint(error.hint)
         if self.format is not Format.TABLE and not self.has_result:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from stigmer_cli.secret_values import GONE, LITERAL_MIN, longest_first
+from stigmer_cli.secret_values import GONE, LITERAL_MIN, URL_SECRETS, longest_first
 from stigmer_cli.settings import OPTIONS, Settings
 
 FILE_MAX = 64 * 1024
@@ -20,8 +20,7 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL), GONE),
     (re.compile(rf"(?i)(authorization(?:{_QUOTE})?\s*[:=,]\s*(?:{_QUOTE})?)[^\"'\\\r\n]+"), rf"\1{GONE}"),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}"), rf"\1{GONE}"),
-    # the password of a URL: up to the last @, for one that was not quoted may hold one itself
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/:@\"']{0,200}:)[^\s\"']{1,300}@"), rf"\1{GONE}@"),
+    *URL_SECRETS,
     # "name": "value", name='value', also within a string that was quoted again
     (re.compile(rf"(?i)({_WORD}(?:{_QUOTE})?\s*[:=]\s*{_QUOTE})(?:[^\"'\\]|\\.)+"), rf"\1{GONE}"),
     (re.compile(rf"(?i)({_WORD}(?:{_QUOTE})?\s*=\s*)[^\s\"'\\,;&)}}\]]+"), rf"\1{GONE}"),

@@ -38,7 +38,7 @@ from stigmer_cli.runner.secrets import Secrets
 from stigmer_cli.runner.transcript import Transcript, to_storable
 from stigmer_cli.runner.waits import Exhausted, Wait, Waits, pause_of
 from stigmer_cli.runner.workflows import Workflows
-from stigmer_cli.secret_values import DELIVERED, RedactedStream
+from stigmer_cli.secret_values import DELIVERED, RedactedStream, redact_sentence
 from stigmer_cli.tool_server.connection import ServerSettings
 
 ROLE = "assistant"
@@ -315,7 +315,7 @@ class AttemptRunner:
                 epoch=attempt.epoch,
                 run=attempt.run,
                 attempt=attempt.number,
-                cause=DELIVERED.redact(broken.failure.message)[:ERROR_CHARS_MAX],
+                cause=redact_sentence(broken.failure.message)[:ERROR_CHARS_MAX],
                 delay_s=delay_s,
                 busy_s=busy_s,
                 broke_off=broken.broke_off,

@@ -13,7 +13,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.reports import Reporter
 from stigmer_cli.runner.waits import Wait
-from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.secret_values import redact_sentence
 
 ERROR_CHARS_MAX = 2_000
 
@@ -35,7 +35,7 @@ class End:
 
 def fail(sentence: str) -> Outcome:
     """The outcome of an execution that failed because of `sentence`."""
-    return Outcome(phase=Phase.FAILED, error=DELIVERED.redact(sentence)[:ERROR_CHARS_MAX])
+    return Outcome(phase=Phase.FAILED, error=redact_sentence(sentence)[:ERROR_CHARS_MAX])
 
 
 async def report_end(reporter: Reporter, attempt: Attempt, end: End | Wait) -> bool:

@@ -46,7 +46,7 @@ from stigmer_cli.runner.heartbeat import RunnerStopped
 from stigmer_cli.runner.recorded_steps import RecordedSteps
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.transcript import to_storable
-from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.secret_values import DELIVERED, redact_sentence
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 """What JSON can say. A result comes back as `json.loads` makes it, also where it was performed just now."""
@@ -365,7 +365,7 @@ def _draft_of(step: StepCall, nonce: str) -> StepDraftBody:
 
 
 def _end_of_failure(failed: StepFailed) -> StepEndBody:
-    error = DELIVERED.redact(to_storable(failed.message))[:ERROR_CHARS_MAX]
+    error = redact_sentence(to_storable(failed.message))[:ERROR_CHARS_MAX]
     details = None if failed.details is None else DELIVERED.redact_json(dump_json(failed.details))
     return StepEndBody(state=StepState.FAILED, error=error, result=details, usage=failed.usage)
 

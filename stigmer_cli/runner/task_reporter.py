@@ -11,7 +11,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.domain.task import KEY_MAX, NAME_MAX, TASKS_KEPT_MAX, TaskPhase
 from stigmer_cli.runner.transcript import to_storable
 from stigmer_cli.runner.workflow_journal import describe_error
-from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.secret_values import redact_sentence
 from stigmer_cli.waits import wait_at_most
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.interpreter.run import shorten_key
@@ -80,7 +80,7 @@ class TaskReporter:
             known.completed_at = self._clock.now()
             if event.error is not None:
                 sentence = describe_error(WorkflowError(event.error))
-                known.error = DELIVERED.redact(to_storable(sentence))[:ERROR_CHARS_MAX]
+                known.error = redact_sentence(to_storable(sentence))[:ERROR_CHARS_MAX]
         self._tell(known)
 
     def mark_waiting(self, key: str) -> None:

@@ -15,7 +15,7 @@ from stigmer_cli.domain.waiting import CAUSE_MAX, WaitFor
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.transcript import to_storable
-from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.secret_values import redact_sentence
 from stigmer_cli.settings import OnExhausted
 
 
@@ -86,4 +86,4 @@ def pause_of(exhausted: Exhausted, work: Work, policy: OnExhausted) -> Wait | No
 
 def to_cause(sentence: str) -> str:
     """`sentence` as the server takes it: without secrets, and not too long."""
-    return DELIVERED.redact(to_storable(sentence))[:CAUSE_MAX] or "it has to wait"
+    return redact_sentence(to_storable(sentence))[:CAUSE_MAX] or "it has to wait"

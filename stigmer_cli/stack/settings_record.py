@@ -1,11 +1,12 @@
 """What each part of a home's stack was last started with, in a file that outlives `down`; never a secret's value.
 
-Of a secret the file holds a fingerprint, keyed with a salt of its own; of a database URL all but the password.
+Of a secret the file holds a fingerprint, keyed with a salt of its own; of a URL all but the password.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from urllib.parse import urlsplit
 
 from stigmer_cli.database_url import has_password, without_password
 from stigmer_cli.files import OWNER_ONLY, write_atomically
@@ -172,7 +173,17 @@ def _given(option: Option, settings: Settings, salt: str, kept: SettingsRecord |
         return Given(value=without_password(text), fingerprint=mark, source=source)
     if option.is_secret:
         return Given(fingerprint=fingerprint(text, salt), source=source)
-    return Given(value=text, source=source)
+    shown = _without_user(text)
+    mark = None if shown == text else fingerprint(text, salt)
+    return Given(value=shown, fingerprint=mark, source=source)
+
+
+def _without_user(text: str) -> str:
+    """`text`, without user and password if it is a URL of http or https."""
+    if not text.startswith(("http://", "https://")):
+        return text
+    parts = urlsplit(text)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _part(found: Mapping[str, Mapping[str, str | None]]) -> Part:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.secret_values import redact_sentence
 from stigmer_cli.workflow.json_value import Json
 
 BASE = "https://open-workflow-specification.org/spec/1.0.0/errors/"
@@ -84,7 +84,7 @@ def make_error(kind: ErrorType, detail: str, *, status: int | None = None, title
             "type": f"{BASE}{kind}",
             "status": usual_status if status is None else status,
             "title": title or usual_title,
-            "detail": DELIVERED.redact(detail)[
+            "detail": redact_sentence(detail)[
                 :DETAIL_MAX
             ],  # the part of a secret that a cut leaves is known by nothing
         }

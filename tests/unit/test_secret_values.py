@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from stigmer_cli.api.problem import problem_of
 from stigmer_cli.errors import OperationFailed
-from stigmer_cli.secret_values import DELIVERED, GONE, ISSUED_MAX, RedactedStream, SecretValues
+from stigmer_cli.secret_values import (
+    DELIVERED,
+    GONE,
+    ISSUED_MAX,
+    RedactedStream,
+    SecretValues,
+    hide_url_secrets,
+    redact_sentence,
+)
 from stigmer_cli.workflow.error import ErrorType, make_error
 from tests.support.canaries import CANARIES, leaked_in
 
@@ -148,7 +156,7 @@ def test_no_canary_is_in_a_log_line_a_traceback_or_what_ends_a_process() -> None
 
 
 def test_no_canary_is_in_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stigmer_cli.api.problem.DELIVERED", values(*CANARIES))
+    monkeypatch.setattr("stigmer_cli.secret_values.DELIVERED", values(*CANARIES))
     for canary in CANARIES:
         assert leaked_in(problem_of(OperationFailed(f"cannot use {canary} here")).model_dump_json()) == []
 
@@ -205,3 +213,25 @@ def test_a_secret_at_the_place_where_the_detail_of_an_error_is_cut_is_gone() -> 
     DELIVERED.remember("cut-in-two-4711")
     detail = make_error(ErrorType.RUNTIME, "x" * 1_993 + "cut-in-two-4711").fields["detail"]
     assert "cut-in" not in str(detail)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET http://me:hunter22@host/a?b=c: 404", f"GET http://me:{GONE}@host/a?b=c: 404"),
+        ("amqp://me:hunt@er/22@host:5672/x", f"amqp://me:{GONE}@host:5672/x"),
+        ("https://ghp-hunter22@host/x.git", f"https://{GONE}@host/x.git"),
+        ("postgresql://me@host/x", "postgresql://me@host/x"),
+        ("http://host:8080/@scope/a@1.2 and http://[::1]:80/a@b", "http://host:8080/@scope/a@1.2 and http://[::1]:80/a@b"),
+        ("write to me@host, see http://host/x", "write to me@host, see http://host/x"),
+    ],
+)
+def test_the_password_of_a_url_is_shown_in_no_sentence(text: str, shown: str) -> None:
+    assert redact_sentence(text) == shown
+    assert problem_of(OperationFailed(text)).detail == shown
+    assert shown in str(make_error(ErrorType.COMMUNICATION, text))
+    assert hide_url_secrets(shown) == shown
+
+
+def test_a_url_in_data_stays_as_it_is() -> None:
+    assert DELIVERED.redact("http://me:hunter22@host") == "http://me:hunter22@host"

@@ -92,6 +92,31 @@ def test_a_wrong_database_url_does_not_show_its_password() -> None:
     assert "hunter2" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        (
+            "STIGMER_SERVER_URL",
+            "https://me:hunter22@host",
+            "'https://me:[redacted]@host' names a user; the token (STIGMER_TOKEN) says who asks",
+        ),
+        (
+            "STIGMER_SERVER_URL",
+            "https://hunter22@host",
+            "'https://[redacted]@host' names a user; the token (STIGMER_TOKEN) says who asks",
+        ),
+        ("STIGMER_SERVER_URL", "ftp://me:hunter22@host", "'ftp://me:[redacted]@host' is not an http:// or https:// URL"),
+        ("OPENAI_BASE_URL", "http://me:hunter22@host:0", "'http://me:[redacted]@host:0' names no host, or port 0"),
+        ("OPENAI_BASE_URL", "http://me:hunter/22@host:80", "'http://me:[redacted]@host:80' is no URL"),
+        ("STIGMER_TEMPORAL_ADDRESS", "me:hunter22@host:7233", "'host:7233' takes no user and no password before it"),
+    ],
+)
+def test_a_password_in_an_address_is_in_no_error(variable: str, value: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({}, {variable: value}, user_home=NOBODY)
+    assert caught.value.message == f"{variable}: {told}"
+
+
 def test_an_unknown_key_in_the_file_names_its_nearest_match(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no setting 'sever_port'; did you mean server_port"):
         load({}, _home_with(tmp_path, "sever_port = 1\n"), user_home=NOBODY)

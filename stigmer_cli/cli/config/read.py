@@ -8,6 +8,7 @@ from rich.text import Text
 from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import strip_control_sequences
+from stigmer_cli.secret_values import hide_url_secrets
 from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parse_setting
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.precedence import keep_recorded
@@ -72,7 +73,7 @@ def _format_value(option: Option, settings: Settings) -> str | None:
         return None
     if isinstance(value, bool):
         return str(value).lower()  # as config.toml has it
-    return REDACTED if option.is_secret else str(value)
+    return REDACTED if option.is_secret else hide_url_secrets(str(value))
 
 
 def _print(console: Console, items: list[dict[str, str | None]]) -> None:

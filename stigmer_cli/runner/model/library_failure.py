@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from stigmer_cli.runner.model.seam import ContextTooLong, ModelBusy, ModelFailed
-from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.secret_values import redact_sentence
 from stigmer_cli.time_format import span
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def silence_of(asked: AskedModel) -> ModelBusy:
 
 def clean_words(words: object) -> str:
     """A provider's words on one line, without secrets, and not too many of them."""
-    text = DELIVERED.redact(" ".join(str(words).split()))
+    text = redact_sentence(" ".join(str(words).split()))
     return text[:DETAIL_CHARS_MAX] or type(words).__name__
 
 

@@ -150,6 +150,17 @@ def test_a_part_started_alone_gets_what_the_others_have_and_the_rest_from_the_ca
     assert (found.token, found.openai_api_key) == ("theirs", "mine")
 
 
+def test_the_password_of_an_endpoint_is_not_in_the_record_and_another_one_is_a_difference() -> None:
+    record = new_record()
+    one, other = (
+        given_to("runner", shell(openai_base_url=f"http://me:{password}@host/v1"), record.salt)["openai_base_url"]
+        for password in ("hunter22", "hunter23")
+    )
+    assert (one.value, other.value) == ("http://host/v1", "http://host/v1")
+    assert not one.is_same(other)
+    assert given_to("runner", shell(openai_base_url="http://host/v1"), record.salt)["openai_base_url"].fingerprint is None
+
+
 def test_no_secret_is_in_the_record_and_each_value_has_its_own_fingerprint() -> None:
     record = recorded(openai_api_key="sk-a", token="t-a", database_url=PG)
     text = repr(record).replace("secrets_key_file", "")

@@ -13,6 +13,9 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.errors import ConfigError
 
 
+ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
+
+
 def require_person(cli: Cli, doing: str, *, hint: str) -> None:
     """Raise ConfigError with `hint` where nobody can be asked before `doing` what a command does."""
     if why := cli.why_not_ask:
@@ -57,7 +60,7 @@ def ask_to_agree(cli: Cli, question: str, *, otherwise: str) -> None:
     the event loop, whose handler would swallow the first Ctrl-C, and after `require_person`.
     """
     try:
-        agreed = typer.confirm(question, err=True)
+        agreed = _ask_yes_or_no(cli, question)
     except (typer.Abort, KeyboardInterrupt):  # the latter before the answer is read
         cli.out.stderr.print()  # the question's line is still open
         cli.out.note(otherwise)
@@ -65,3 +68,12 @@ def ask_to_agree(cli: Cli, question: str, *, otherwise: str) -> None:
     if not agreed:
         cli.out.note(otherwise)
         raise typer.Exit(1)
+
+
+def _ask_yes_or_no(cli: Cli, question: str) -> bool:
+    while True:
+        typed: str = typer.prompt(f"{question} [y/N]", default="", show_default=False, err=True)
+        found = ANSWERS.get(typed.strip().lower())
+        if found is not None:
+            return found
+        cli.out.note("answer y for yes, or n for no; Enter alone is a no")

@@ -16,8 +16,12 @@ STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 @pytest.mark.parametrize(
     ("typed", "code", "told"),
-    [("n\r", 1, ["nothing was deleted"]), ("\x03", 130, ["nothing was deleted", "interrupted"])],
-    ids=["no", "Ctrl-C"],
+    [
+        ("n\r", 1, ["nothing was deleted"]),
+        ("\r", 1, ["nothing was deleted"]),
+        ("\x03", 130, ["nothing was deleted", "interrupted"]),
+    ],
+    ids=["no", "Enter", "Ctrl-C"],
 )
 def test_a_question_that_is_not_agreed_to_is_told_once(typed: str, code: int, told: list[str], tmp_path: Path) -> None:
     environment = {**os.environ, "STIGMER_HOME": str(tmp_path), "NO_COLOR": "1", "TERM": "dumb"}
@@ -30,6 +34,20 @@ def test_a_question_that_is_not_agreed_to_is_told_once(typed: str, code: int, to
         lines = asked.read().splitlines()[1:]  # the first is the end of the question, with what was typed
         asked.close()
     assert (asked.exitstatus, lines) == (code, told)
+
+
+def test_what_is_neither_yes_nor_no_is_asked_again(tmp_path: Path) -> None:
+    environment = {**os.environ, "STIGMER_HOME": str(tmp_path), "NO_COLOR": "1", "TERM": "dumb"}
+    asked = pexpect.spawn(
+        STIGMER, ["agents", "delete", "greeter"], env=environment, timeout=ANSWER_MAX_S, encoding="utf-8"
+    )
+    with asked:
+        asked.expect_exact("Delete agent greeter? [y/N]: ")
+        asked.send("maybe\r")
+        asked.expect_exact("maybe\r\nanswer y for yes, or n for no; Enter alone is a no\r\nDelete agent greeter? [y/N]: ")
+        asked.send("YES\r")
+        asked.expect_exact("no stack was ever started")
+        asked.expect(pexpect.EOF)
 
 
 @pytest.mark.parametrize(("name", "value"), [("CI", "true"), ("CI", "1"), ("BUILD_NUMBER", "7"), ("TF_BUILD", "True")])

@@ -9,16 +9,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.mcp.arguments import refuse_arguments
 from stigmer_cli.cli.mcp.changing import ChangingTools
 from stigmer_cli.cli.mcp.reading import ReadingTools
-from stigmer_cli.cli.mcp.tool import DESCRIPTIONS
+from stigmer_cli.cli.mcp.tool import DESCRIPTIONS, Toolbox
 from stigmer_cli.cli.termination import HEEDED
+from stigmer_cli.errors import StigmerError
 
 LOOK_S = 1.0
 Method = Callable[..., Awaitable[CallToolResult]]
@@ -36,6 +39,21 @@ class Strict(BaseModel):
     """Arguments of which each is known."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class StrictTool(Tool):
+    """A tool that refuses wrong arguments as it refuses all else: with a sentence, and without running."""
+
+    refuse: Callable[[StigmerError], CallToolResult] = Field(exclude=True)
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - as the library has it
+        """What the tool answers, or why it was not called; raises as the library's does."""
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            return self.refuse(refuse_arguments(self.name, error.__cause__, self.parameters))
 
 
 def serve_agent(cli: Cli, *, is_changing: bool) -> None:
@@ -84,11 +102,11 @@ def build_server(cli: Cli, *, is_changing: bool) -> MCPServer:
         version=version("stigmer-cli"),
         instructions=INSTRUCTIONS if is_changing else INSTRUCTIONS + LOOKS_ONLY,
         log_level="WARNING",
-        tools=[_describe(method) for method in (*looking, *(changing if is_changing else ()))],
+        tools=[_describe(look, method) for method in (*looking, *(changing if is_changing else ()))],
     )
 
 
-def _describe(method: Method) -> Tool:
+def _describe(toolbox: Toolbox, method: Method) -> Tool:
     """The tool with its schemas. It refuses arguments that it does not know, for a filter that is ignored misleads."""
     description = DESCRIPTIONS[method.__name__]
     made = Tool.from_function(
@@ -101,7 +119,8 @@ def _describe(method: Method) -> Tool:
     strict = create_model(loose.__name__, __base__=(loose, Strict))
     schema = strict.model_json_schema(by_alias=True)
     metadata = made.fn_metadata.model_copy(update={"arg_model": strict})
-    return made.model_copy(update={"fn_metadata": metadata, "parameters": _inline(schema, schema.pop("$defs", {}))})
+    parameters = _inline(schema, schema.pop("$defs", {}))
+    return StrictTool(**{**dict(made), "fn_metadata": metadata, "parameters": parameters}, refuse=toolbox.refuse)
 
 
 def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as JSON is

@@ -70,6 +70,34 @@ async def test_tools_that_change_something_are_offered_only_if_allowed(cli: Cli)
     assert list(await tools_of(cli, is_changing=True)) == LOOKING + CHANGING
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"limt": 3}, "it has no argument 'limt'; did you mean limit?"),
+        ({"limit": 0}, "the argument 'limit' should be greater than or equal to 1"),
+        (
+            {"phases": ["RUNNING"], "agent": 3},
+            "the argument 'phases.0' should be 'PENDING', 'IN_PROGRESS', 'COMPLETED', 'FAILED' or 'CANCELLED';"
+            " the argument 'agent' should be a valid string",
+        ),
+    ],
+)
+async def test_wrong_arguments_are_told_in_a_sentence(cli: Cli, arguments: dict[str, object], told: str) -> None:
+    refused = await call(cli, "list_executions", **arguments)
+    takes = "list_executions takes phases, agent, older_than, only_stuck, limit, cursor"
+    assert refused.is_error
+    assert text_of(refused) == f"list_executions was not called: {told}\nhint: {takes}"
+
+
+async def test_missing_and_too_short_arguments_are_told_by_their_names(cli: Cli) -> None:
+    async with Client(build_server(cli, is_changing=True)) as client:
+        empty = await client.call_tool("run_agent", {})
+        short = await client.call_tool("run_agent", {"agent": "a", "message": ""})
+    assert "run_agent was not called: the argument 'agent' is missing; the argument 'message' is missing" in text_of(empty)
+    assert "the argument 'message' is wrong: string should have at least 1 character" in text_of(short)
+    assert "status takes no arguments" in text_of(await call(cli, "status", verbose=True))
+
+
 async def test_every_tool_says_what_it_is_what_it_takes_and_what_it_answers(cli: Cli) -> None:
     for name, tool in (await tools_of(cli, is_changing=True)).items():
         assert tool.description, name

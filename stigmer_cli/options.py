@@ -172,7 +172,9 @@ class Option:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option(name="server_url", variable="STIGMER_SERVER_URL", parse=_server_url, about="the server that commands talk to"),
+    Option(
+        name="server_url", variable="STIGMER_SERVER_URL", parse=_server_url, about="the server that commands talk to"
+    ),
     Option(
         name="insecure_http",
         variable="STIGMER_INSECURE_HTTP",

@@ -24,7 +24,10 @@ TELLING = re.compile(r"(?i)key|token|secret|passw|passphrase|credential")
 
 URL_SECRETS = (
     # the password of a URL: up to the last @, for one that was not quoted may hold one itself
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/:@\[\"']{0,200}:)(?!\d{1,5}[/?#])[^\s\"']{1,300}@"), rf"\1{GONE}@"),
+    (
+        re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/:@\[\"']{0,200}:)(?!\d{1,5}[/?#])[^\s\"']{1,300}@"),
+        rf"\1{GONE}@",
+    ),
     # what stands there alone is as often a token as a name
     (re.compile(r"(?i)\b((?:https?|wss?)://)[^\s/:@?#\"']{1,200}@"), rf"\1{GONE}@"),
 )

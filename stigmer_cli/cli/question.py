@@ -12,7 +12,6 @@ from stigmer_cli.cli.automation import find_ci_variable
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.errors import ConfigError
 
-
 ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 

@@ -44,7 +44,9 @@ def test_what_is_neither_yes_nor_no_is_asked_again(tmp_path: Path) -> None:
     with asked:
         asked.expect_exact("Delete agent greeter? [y/N]: ")
         asked.send("maybe\r")
-        asked.expect_exact("maybe\r\nanswer y for yes, or n for no; Enter alone is a no\r\nDelete agent greeter? [y/N]: ")
+        asked.expect_exact(
+            "maybe\r\nanswer y for yes, or n for no; Enter alone is a no\r\nDelete agent greeter? [y/N]: "
+        )
         asked.send("YES\r")
         asked.expect_exact("no stack was ever started")
         asked.expect(pexpect.EOF)

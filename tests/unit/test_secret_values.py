@@ -222,7 +222,10 @@ def test_a_secret_at_the_place_where_the_detail_of_an_error_is_cut_is_gone() -> 
         ("amqp://me:hunt@er/22@host:5672/x", f"amqp://me:{GONE}@host:5672/x"),
         ("https://ghp-hunter22@host/x.git", f"https://{GONE}@host/x.git"),
         ("postgresql://me@host/x", "postgresql://me@host/x"),
-        ("http://host:8080/@scope/a@1.2 and http://[::1]:80/a@b", "http://host:8080/@scope/a@1.2 and http://[::1]:80/a@b"),
+        (
+            "http://host:8080/@scope/a@1.2 and http://[::1]:80/a@b",
+            "http://host:8080/@scope/a@1.2 and http://[::1]:80/a@b",
+        ),
         ("write to me@host, see http://host/x", "write to me@host, see http://host/x"),
     ],
 )

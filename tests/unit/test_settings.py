@@ -105,7 +105,11 @@ def test_a_wrong_database_url_does_not_show_its_password() -> None:
             "https://hunter22@host",
             "'https://[redacted]@host' names a user; the token (STIGMER_TOKEN) says who asks",
         ),
-        ("STIGMER_SERVER_URL", "ftp://me:hunter22@host", "'ftp://me:[redacted]@host' is not an http:// or https:// URL"),
+        (
+            "STIGMER_SERVER_URL",
+            "ftp://me:hunter22@host",
+            "'ftp://me:[redacted]@host' is not an http:// or https:// URL",
+        ),
         ("OPENAI_BASE_URL", "http://me:hunter22@host:0", "'http://me:[redacted]@host:0' names no host, or port 0"),
         ("OPENAI_BASE_URL", "http://me:hunter/22@host:80", "'http://me:[redacted]@host:80' is no URL"),
         ("STIGMER_TEMPORAL_ADDRESS", "me:hunter22@host:7233", "'host:7233' takes no user and no password before it"),

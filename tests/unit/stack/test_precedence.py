@@ -158,7 +158,9 @@ def test_the_password_of_an_endpoint_is_not_in_the_record_and_another_one_is_a_d
     )
     assert (one.value, other.value) == ("http://host/v1", "http://host/v1")
     assert not one.is_same(other)
-    assert given_to("runner", shell(openai_base_url="http://host/v1"), record.salt)["openai_base_url"].fingerprint is None
+    assert (
+        given_to("runner", shell(openai_base_url="http://host/v1"), record.salt)["openai_base_url"].fingerprint is None
+    )
 
 
 def test_no_secret_is_in_the_record_and_each_value_has_its_own_fingerprint() -> None:

@@ -76,9 +76,8 @@ async def test_tools_that_change_something_are_offered_only_if_allowed(cli: Cli)
         ({"limt": 3}, "it has no argument 'limt'; did you mean limit?"),
         ({"limit": 0}, "the argument 'limit' should be greater than or equal to 1"),
         (
-            {"phases": ["RUNNING"], "agent": 3},
-            "the argument 'phases.0' should be 'PENDING', 'IN_PROGRESS', 'COMPLETED', 'FAILED' or 'CANCELLED';"
-            " the argument 'agent' should be a valid string",
+            {"phases": ["RUNNING"]},
+            "the argument 'phases.0' should be 'PENDING', 'IN_PROGRESS', 'COMPLETED', 'FAILED' or 'CANCELLED'",
         ),
     ],
 )
@@ -93,7 +92,9 @@ async def test_missing_and_too_short_arguments_are_told_by_their_names(cli: Cli)
     async with Client(build_server(cli, is_changing=True)) as client:
         empty = await client.call_tool("run_agent", {})
         short = await client.call_tool("run_agent", {"agent": "a", "message": ""})
-    assert "run_agent was not called: the argument 'agent' is missing; the argument 'message' is missing" in text_of(empty)
+    assert "run_agent was not called: the argument 'agent' is missing; the argument 'message' is missing" in text_of(
+        empty
+    )
     assert "the argument 'message' is wrong: string should have at least 1 character" in text_of(short)
     assert "status takes no arguments" in text_of(await call(cli, "status", verbose=True))
 
@@ -161,7 +162,7 @@ async def test_without_a_server_the_others_say_what_to_type(cli: Cli, tool: str,
         ("list_executions", {"older_than": "soon"}, "'soon' is not a span of time"),
         ("preview_reconcile", {"older_than": "99999999999d"}, "99999999999d is longer than 11574d 1h"),
         ("list_executions", {"older_than": "9" * 400}, "is longer than 11574d 1h"),
-        ("list_executions", {"phase": "FAILED"}, "Extra inputs are not permitted"),
+        ("list_executions", {"phase": "FAILED"}, "it has no argument 'phase'"),
         ("list_executions", {"limit": 1000}, "less than or equal to 40"),
         ("get_execution", {"execution": "x"}, "is too short for a part of an execution id"),
         ("logs", {"parts": ["kitchen"]}, "there is no part kitchen"),

@@ -53,6 +53,17 @@ def _is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
+def parse_address(text: str) -> str:
+    """HOST:PORT as it was written, checked; raises ConfigError."""
+    if "@" in text:
+        raise ConfigError(f"{text.rpartition('@')[2]!r} takes no user and no password before it")
+    host, _, port = text.rpartition(":")
+    if not host:
+        raise ConfigError(f"{text!r} is not HOST:PORT")
+    parse_port(port)
+    return text
+
+
 def parse_hosts(text: str) -> str:
     """Host names between commas, checked, as one text: a setting travels through an environment variable."""
     for one in text.split(","):

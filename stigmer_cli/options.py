@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.host_names import find_url_problem, parse_hosts, parse_port
+from stigmer_cli.host_names import find_url_problem, parse_address, parse_hosts, parse_port
 from stigmer_cli.paths import absolute_path
 from stigmer_cli.secret_values import hide_url_secrets
 from stigmer_cli.time_format import parse_span, span
@@ -46,16 +46,6 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-def _address(text: str) -> str:
-    if "@" in text:
-        raise ConfigError(f"{text.rpartition('@')[2]!r} takes no user and no password before it")
-    host, _, port = text.rpartition(":")
-    if not host:
-        raise ConfigError(f"{text!r} is not HOST:PORT")
-    parse_port(port)
-    return text
 
 
 def _url(text: str) -> str:
@@ -224,7 +214,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="temporal_address",
         variable="STIGMER_TEMPORAL_ADDRESS",
-        parse=_address,
+        parse=parse_address,
         about="a Temporal that runs elsewhere; unset: the stack runs its own",
     ),
     Option(
@@ -284,7 +274,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="ui_address",
         variable="STIGMER_UI_ADDRESS",
-        parse=_address,
+        parse=parse_address,
         about="HOST:PORT of the web UI that the server shows under /ui; a stack's own Temporal: its own",
     ),
     Option(

@@ -84,3 +84,9 @@ def find_url_problem(url: str) -> str:
         why = "" if "@" in url else f": {error}"  # the words of the error are a part of what may be a password
         return f"{hide_url_secrets(url)!r} is no URL{why}"
     return "" if has_host else f"{hide_url_secrets(url)!r} names no host, or port 0"
+
+
+def find_user_problem(url: str) -> str:
+    """Why `url` cannot be a server's, as a sentence: a user or a password in it would be sent nowhere; else empty."""
+    has_user = "@" in urlsplit(url).netloc
+    return f"{hide_url_secrets(url)!r} names a user; the token (STIGMER_TOKEN) says who asks" if has_user else ""

@@ -5,12 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.host_names import find_url_problem, parse_address, parse_hosts, parse_port
+from stigmer_cli.host_names import find_url_problem, find_user_problem, parse_address, parse_hosts, parse_port
 from stigmer_cli.paths import absolute_path
-from stigmer_cli.secret_values import hide_url_secrets
 from stigmer_cli.time_format import parse_span, span
 
 SPAN_MIN_S, SPAN_MAX_S = 1.0, 86_400.0
@@ -55,10 +53,8 @@ def _url(text: str) -> str:
 
 
 def _server_url(text: str) -> str:
-    """The token says who asks: a user and a password would be sent nowhere."""
-    url = _url(text)
-    if "@" in urlsplit(url).netloc:
-        raise ConfigError(f"{hide_url_secrets(url)!r} names a user; the token (STIGMER_TOKEN) says who asks")
+    if problem := find_user_problem(url := _url(text)):
+        raise ConfigError(problem)
     return url
 
 

@@ -15,7 +15,7 @@ from stigmer_cli.credential import rotate_token
 from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, create_atomically, write_atomically
 from stigmer_cli.home_trust import require_trust
-from stigmer_cli.project_home import FOLDER_NAME, Origin, Provenance, find_provenance, record_origin
+from stigmer_cli.project_home import FOLDER_NAME, Origin, Provenance, find_project_home, find_provenance, record_origin
 from stigmer_cli.settings import Home, HomeSource
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.first_agent import FirstAgent, make_first_agent
@@ -39,7 +39,8 @@ REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "drvfs", "vboxsf", "afs
 class Project:
     """A project whose stack can be started. `made` is what this call made or changed; empty: all was there.
 
-    `ports` are those of server and Temporal. `warnings` are sentences for the user.
+    `ports` are those of server and Temporal. `left` is the home of another project around this one, which commands used
+    here until this call; None: there is none. `warnings` are sentences for the user.
     """
 
     directory: Path
@@ -48,6 +49,7 @@ class Project:
     provenance: Provenance
     ports: tuple[int, int]
     agent: FirstAgent
+    left: Path | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -71,7 +73,9 @@ async def init_project(directory: Path, known: KnownHomes, *, user_home: Path | 
         raise ConfigError(f"{error.filename} is not a folder", hint=f"mv {name} {name}.old") from error
     except OSError as error:
         raise MachineError(f"cannot make {home.path}: {reason_of(error)}", hint=way_out(directory, error)) from error
-    return replace(project, warnings=tuple(_warn(home.path)))
+    around = find_project_home(directory.parent, user_home / FOLDER_NAME if user_home else None)
+    left = around if home.path in project.made else None
+    return replace(project, left=left, warnings=tuple(_warn(home.path)))
 
 
 def _refuse_place(directory: Path, user_home: Path | None) -> None:

@@ -68,6 +68,19 @@ def test_a_directory_below_uses_the_stack_of_the_project_and_one_beside_does_not
     assert beside.stdout == f"{project.home.parent.parent}/.stigmer/config.toml\n"
 
 
+def test_init_below_the_project_names_it_and_its_way_back_works(project: Project) -> None:
+    below = project.home.parent / "src" / "deep"
+    made = project.shell("stigmer init", below="src/deep")
+    assert made.stderr == (
+        f"warning: {below} lies in another project, {project.home.parent}; commands in it have used the stack of that"
+        " project until now, and use the one made here from now on\n"
+        f"hint: to use the stack of {project.home.parent} again: rm -r {below}/.stigmer\n"
+    )
+    assert project.shell("stigmer config path", below="src/deep").stdout == f"{below}/.stigmer/config.toml\n"
+    assert project.shell(made.stderr.rpartition(": ")[2], below="src/deep").returncode == 0
+    assert project.shell("stigmer config path", below="src/deep").stdout == f"{project.home}/config.toml\n"
+
+
 def test_a_copy_of_the_project_neither_uses_nor_stops_its_stack(project: Project) -> None:
     shutil.copytree(project.home.parent, project.home.parent.parent / "copy", ignore=shutil.ignore_patterns("*.sock"))
     copy = Project(project.home.parent.parent / "copy")

@@ -26,6 +26,8 @@ def init_stack(cli: Cli, directory: str | None) -> None:
     _tell_origin(cli, project)
     for warning in project.warnings:
         cli.out.warning(warning)
+    if project.left is not None:
+        _tell_left(cli, project, project.left)
     if named := cli.environ.get(HOME_VARIABLE):
         cli.out.warning(f"{HOME_VARIABLE} is set in this shell: commands use {named}, not this project")
     lines = _list_next(cli, project)
@@ -33,6 +35,7 @@ def init_stack(cli: Cli, directory: str | None) -> None:
     data: dict[str, object] = {
         "directory": str(project.directory),
         "home": str(project.home.path),
+        "left": str(project.left) if project.left else None,
         "made": [str(path) for path in project.made],
         "serverPort": server,
         "temporalPort": temporal,
@@ -61,6 +64,15 @@ def _tell_origin(cli: Cli, project: Project) -> None:
     else:
         cli.out.note(f"{project.home.path} was not made here; from now on it is used as it is")
     cli.out.note(f"look at its settings: {project.home.config_file}")
+
+
+def _tell_left(cli: Cli, project: Project, left: Path) -> None:
+    """Say that commands here have used the stack in `left`, and how they do so again."""
+    cli.out.warning(
+        f"{project.directory} lies in another project, {left.parent}; commands in it have used the stack of that project"
+        " until now, and use the one made here from now on"
+    )
+    cli.out.hint(f"to use the stack of {left.parent} again: rm -r {shlex.quote(str(project.home.path))}")
 
 
 def _list_next(cli: Cli, project: Project) -> Sequence[str]:

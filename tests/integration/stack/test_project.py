@@ -66,6 +66,19 @@ async def test_init_makes_a_home_that_git_ignores_and_an_agent_and_a_second_chan
     assert (second.made, second.ports, content_of(directory)) == ((), first.ports, before)
 
 
+async def test_a_project_in_another_one_names_it_once(machine: Machine) -> None:
+    outer = machine.user_home / "p"
+    assert (await machine.init(outer)).left is None
+    inner = outer / "packages" / "a"
+    assert (await machine.init(inner)).left == outer / ".stigmer"
+    assert (await machine.init(inner)).left is None, "it is there already"
+
+
+async def test_the_home_of_the_user_is_no_project_around_another(machine: Machine) -> None:
+    (machine.user_home / ".stigmer").mkdir()
+    assert (await machine.init(machine.user_home / "p")).left is None
+
+
 @pytest.mark.parametrize("left", [[], [".gitignore"], [".gitignore", "config.toml"], ["config.toml", "home.json"]])
 async def test_a_killed_init_is_completed_by_the_next(machine: Machine, left: list[str]) -> None:
     directory = machine.user_home / "p"

@@ -1,9 +1,15 @@
 """Paths as people write them, made absolute; one that this machine cannot resolve is a sentence, not a traceback."""
 
+import errno
 import os
+import shlex
+import stat
 from pathlib import Path
 
-from stigmer_cli.errors import ConfigError
+from stigmer_cli.errors import ConfigError, reason_of
+
+NEVER_A_FOLDER = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+"""Why nothing can be made at a path either: a file on the way, a name that is too long, links in a circle."""
 
 
 def absolute_path(text: str | Path) -> Path:
@@ -52,18 +58,23 @@ def find_user_home() -> Path | None:
 
 
 def require_reachable(path: Path, *, hint: str) -> Path:
-    """`path`; raises ConfigError where it lies below a folder that this user may not enter.
+    """`path`; raises ConfigError where no folder can be there, or it lies below one that this user may not enter.
 
-    So it is for who becomes another user and keeps HOME, or the working directory (`sudo -u`, `su`).
+    The latter is so for who becomes another user and keeps HOME, or the working directory (`sudo -u`, `su`).
     """
     try:
-        path.stat()
+        mode = path.stat().st_mode
     except PermissionError:
         is_effective = os.access in os.supports_effective_ids
         shut = (one for one in reversed(path.parents) if not os.access(one, os.X_OK, effective_ids=is_effective))
         raise ConfigError(
             f"cannot use {path}: {next(shut, path.parent)} is closed to you (uid {os.geteuid()})", hint=hint
         ) from None
-    except OSError:  # nothing is there, for example: who needs it says so
-        pass
+    except OSError as error:
+        if error.errno in NEVER_A_FOLDER:
+            raise ConfigError(f"cannot use {path}: {reason_of(error)}", hint=hint) from None
+        return path  # nothing is there, for example: who needs it says so
+    if not stat.S_ISDIR(mode):
+        name = shlex.quote(str(path))
+        raise ConfigError(f"cannot use {path}: it is no folder", hint=f"mv {name} {name}.old, or {hint}")
     return path

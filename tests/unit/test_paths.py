@@ -43,3 +43,21 @@ def test_without_a_home_directory_the_home_has_to_be_named() -> None:
 def test_a_path_that_is_not_utf_8_is_a_sentence() -> None:
     with pytest.raises(ConfigError, match=r"the path b'/tmp/caf\\xe9' is not UTF-8"):
         absolute_path(os.fsdecode(b"/tmp/caf\xe9"))
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("file", "it is no folder"),
+        ("file/home", "Not a directory"),
+        ("x" * 300, "File name too long"),
+        ("circle/home", "Too many levels of symbolic links"),
+    ],
+)
+def test_where_no_folder_can_be_is_a_sentence(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(ConfigError) as caught:
+        home_of({"STIGMER_HOME": str(tmp_path / name)}, user_home=None)
+    assert caught.value.message == f"cannot use {tmp_path / name}: {why}"
+    assert caught.value.hint.endswith("export STIGMER_HOME=DIRECTORY")

@@ -69,8 +69,8 @@ def _tell_origin(cli: Cli, project: Project) -> None:
 def _tell_left(cli: Cli, project: Project, left: Path) -> None:
     """Say that commands here have used the stack in `left`, and how they do so again."""
     cli.out.warning(
-        f"{project.directory} lies in another project, {left.parent}; commands in it have used the stack of that project"
-        " until now, and use the one made here from now on"
+        f"{project.directory} lies in another project, {left.parent}; commands in it have used the stack of that"
+        " project until now, and use the one made here from now on"
     )
     cli.out.hint(f"to use the stack of {left.parent} again: rm -r {shlex.quote(str(project.home.path))}")
 

@@ -24,8 +24,6 @@ async def home(facts: Facts) -> Found:
     evidence = {"home": str(path), "mode": f"{seen.mode:04o}", "owner": seen.owner}
     if not seen.exists:
         return passed(f"{path} does not exist yet; `stigmer up` makes it", home=str(path))
-    if not seen.is_folder:
-        return failed(f"{path} is not a folder", f"mv {name} {name}.old", **evidence)
     if seen.mode & OTHERS:
         return warned(f"others may enter {path} (mode {seen.mode:04o})", f"chmod 700 {name}", **evidence)
     return passed(f"{path} is a folder for you alone", **evidence)

@@ -71,7 +71,6 @@ class HomeSeen:
     """
 
     exists: bool = True
-    is_folder: bool = True
     owner: int = 0
     user: int = 0
     mode: int = 0o700

@@ -44,7 +44,6 @@ def probe_home(home: Home) -> HomeSeen:
     room = os.statvfs(home.path)
     why, fix = _why_not_writable(home)
     return HomeSeen(
-        is_folder=stat.S_ISDIR(found.st_mode),
         owner=found.st_uid,
         user=os.geteuid(),
         mode=stat.S_IMODE(found.st_mode),

@@ -63,10 +63,6 @@ def processes(**changed: ProcessSeen) -> dict[str, ProcessSeen]:
             HomeSeen(mode=0o755),
             ("warn", "others may enter /home/ada/.stigmer (mode 0755)", "chmod 700 /home/ada/.stigmer"),
         ),
-        (
-            HomeSeen(is_folder=False),
-            ("fail", "/home/ada/.stigmer is not a folder", "mv /home/ada/.stigmer /home/ada/.stigmer.old"),
-        ),
     ],
 )
 async def test_home(seen: HomeSeen, expected: tuple[str, str, str]) -> None:

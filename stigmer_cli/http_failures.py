@@ -1,6 +1,7 @@
 """What a failed HTTP exchange with the server means: an answer that is an error, and a connection that broke."""
 
 import json
+import re
 
 import httpx
 from pydantic import ValidationError
@@ -9,6 +10,9 @@ from stigmer_cli.api.problem import Problem, error_of
 from stigmer_cli.errors import OperationFailed, ServerBusy, ServerUnavailable, TemporalUnavailable, Unavailable
 
 AWAY = frozenset({429, 502, 503, 504})
+NUMBER = re.compile(r"^\[Errno -?\d+\] ")
+"""What Python writes before the system's words."""
+
 BEFORE_REQUEST = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """What fails while nothing of the request has been sent."""
 
@@ -19,7 +23,8 @@ def cause_of(error: httpx.TransportError) -> str:
         case httpx.ConnectTimeout() | httpx.ReadTimeout() | httpx.WriteTimeout() | httpx.PoolTimeout():
             return "no answer in time"
         case httpx.ConnectError():
-            return "connection refused" if "refused" in str(error) or "attempts failed" in str(error) else str(error)
+            said = NUMBER.sub("", str(error))
+            return "connection refused" if "refused" in said or "attempts failed" in said else said
         case _:
             return "the connection broke"
 

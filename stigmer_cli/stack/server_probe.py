@@ -133,7 +133,7 @@ def _read_answers(
     ready_code: int, ready: Mapping[str, object], health_code: int, health: Mapping[str, object]
 ) -> ServerObservation:
     if UNAUTHORIZED in (ready_code, health_code):
-        return ServerObservation(why="refuses the token of this home")
+        return ServerObservation(why="refuses the token of this command")
     if health_code == UNAVAILABLE and isinstance(health.get("detail"), str):
         return ServerObservation(why=str(health["detail"]))
     if health_code == MISDIRECTED:

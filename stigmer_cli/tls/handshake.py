@@ -103,7 +103,7 @@ async def _refused(peer: Peer, trust: Trust, clock: Clock) -> str:
         return await _of_alert(peer, trust, error.reason or str(error), clock)
     except ConnectionRefusedError:
         return ""
-    except OSError:
+    except ConnectionError:
         return await _plain(peer) or _closed("in the middle of", trust, clock)
     try:
         writer.write(peer.greeting)

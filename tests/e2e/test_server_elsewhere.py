@@ -109,7 +109,7 @@ def test_each_network_fault_is_reported_by_status_and_by_doctor(tmp_path: Path, 
     here.environment["STIGMER_SERVER_CA_FILE"] = str(tmp_path / "far" / "ca.pem")
     here.environment["STIGMER_TOKEN"] = "wrong"
     code, status, doctor = told()
-    assert "refuses the token of this home" in status
+    assert "refuses the token of this command" in status
     here.environment["STIGMER_TOKEN"] = TOKEN
     far.kill()
     wait_until(lambda: here("status").returncode == 4, within_s=20)

@@ -44,6 +44,19 @@ async def test_what_a_proxy_says_of_a_server_that_is_away_passes(status: int) ->
     assert (error.retry_after_s, error.may_have_counted, error.exit_code) == (7.0, True, 4)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("[Errno -2] Name or service not known", "Name or service not known"),
+        ("[Errno 111] Connection refused", "connection refused"),
+        ("All connection attempts failed", "connection refused"),
+    ],
+)
+async def test_why_there_is_no_connection_is_told_in_the_words_of_the_system(said: str, told: str) -> None:
+    error = await failed(httpx.ConnectError(said))
+    assert error.message == f"the server at {URL} cannot be reached ({told})"
+
+
 @pytest.mark.parametrize("when", ["Wed, 21 Oct 2026 07:28:00 GMT", "soon", "-1", ""])
 async def test_a_retry_after_that_is_no_number_of_seconds_says_nothing(when: str) -> None:
     error = await failed(httpx.Response(503, text="away", headers={"Retry-After": when}))

@@ -96,7 +96,8 @@ def _add_doubt(wanted: Creation, error: StigmerError, attempts: Attempts) -> Sti
         if isinstance(error, ServerBusy) and not attempts.may_have_counted:
             again = f"the same command again in {span(after_s)}; a longer --timeout keeps asking"
             return ServerBusy(message, hint=again, retry_after_s=after_s)
-        return Unavailable(message, hint=wanted.look, retry_after_s=after_s)
+        hint = wanted.look if attempts.may_have_counted else f"{error.hint}; then the same command again"
+        return Unavailable(message, hint=hint, retry_after_s=after_s)
     if not attempts.may_have_counted:
         return error
     if isinstance(error, NotRunning):

@@ -21,10 +21,14 @@ from stigmer_cli.doctor.facts.pollers import live_pollers
 from stigmer_cli.doctor.text import count
 from stigmer_cli.domain.stuck import WAIT
 from stigmer_cli.errors import ServerBusy
+from stigmer_cli.options import BY_NAME
 from stigmer_cli.stack.parts import SERVER
-from stigmer_cli.stack.precedence import layer_of, take_back
+from stigmer_cli.stack.precedence import TOKEN, layer_of, take_back
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.time_format import span
+
+TOKEN_REFUSED = "refuses the token"  # noqa: S105 - words
+GIVE_TOKEN = f"export {BY_NAME[TOKEN].variable}=..., the one that the server was given"
 
 if TYPE_CHECKING:
     from stigmer_cli.api.health import LoadHealth
@@ -108,7 +112,8 @@ def _judge_unusable(facts: Facts, seen: ServerSeen) -> Found:
         return failed(f"the server at {seen.url} {words}", token_hint(facts, seen.why), **evidence)
     layer = layer_of(facts.shell, "server_url")
     if facts.endpoints is None or not layer:
-        return failed(f"the server at {seen.url} {words}", "stigmer config get server_url", **evidence)
+        hint = GIVE_TOKEN if TOKEN_REFUSED in seen.why else "stigmer config get server_url"
+        return failed(f"the server at {seen.url} {words}", hint, **evidence)
     own = f"{layer} names it, and the stack of this home is at {facts.endpoints.server_url}"
     return failed(f"the server at {seen.url} {words}; {own}", take_back(facts.shell, "server_url"), **evidence)
 

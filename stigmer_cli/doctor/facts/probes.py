@@ -80,7 +80,7 @@ async def probe_server(url: str, settings: Settings, *, clock: Clock, waits_for:
         return answer
     status, body = answer
     if status == UNAUTHORIZED:
-        return ServerSeen(url=url, why="it refuses the token of this home")
+        return ServerSeen(url=url, why="it refuses the token of this command")
     if status == UNAVAILABLE and isinstance(body.get("detail"), str):
         return ServerSeen(url=url, why=str(body["detail"]))
     await load_module("stigmer_cli.api.health")

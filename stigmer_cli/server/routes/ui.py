@@ -7,6 +7,8 @@ from stigmer_cli.errors import NotFound
 from stigmer_cli.server.ui.access import OPEN_PATH, UiAccess
 from stigmer_cli.server.ui.sessions import LINK_MAX_S
 
+WITHOUT_UI = "stigmer down, then stigmer up --ui; where Temporal runs elsewhere: STIGMER_UI_ADDRESS for the server"
+
 router = APIRouter(prefix="/v1")
 
 
@@ -17,5 +19,5 @@ async def make_link(body: UiLinkRequest, request: Request) -> UiLink:
     if not isinstance(access, UiAccess):
         raise TypeError("the application was built without its web UI")
     if access.address is None:
-        raise NotFound("the stack runs without Temporal's web UI", hint="stigmer down, then stigmer up --ui")
+        raise NotFound("the server has no web UI of Temporal to show", hint=WITHOUT_UI)
     return UiLink(path=f"{OPEN_PATH}?once={access.links.make(body.path)}", expires_in_s=LINK_MAX_S)

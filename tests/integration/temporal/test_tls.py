@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.api.connection import ConnectionState
+from stigmer_cli.clock import SystemClock
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.target import LOOPBACK, SYSTEM_TRUST, Target, target_of
 from stigmer_cli.time_format import day_and_time
 from stigmer_cli.tls.files import KeyPair
+from stigmer_cli.tls.handshake import why_not
+from stigmer_cli.tls.peers import server_peer, temporal_peer
 from stigmer_cli.tls.trust import Trust
 from tests.integration.temporal.conftest import connected
 from tests.support.polling import eventually
@@ -196,6 +199,12 @@ async def test_an_x509_version_1_certificate_is_reported_because_the_sdk_accepts
 async def test_a_port_that_nobody_listens_on_is_no_matter_of_tls(tls: TlsSetup) -> None:
     tls.temporal.kill()
     assert await told(tls.temporal.address, trust(tls.ours.file)) == "connection refused"
+
+
+async def test_a_name_that_nobody_has_is_no_matter_of_tls(tls: TlsSetup) -> None:
+    believed = trust(tls.ours.file)
+    for peer in (server_peer("https://nosuch.invalid"), temporal_peer("nosuch.invalid:7233")):
+        assert await why_not(peer, believed, clock=SystemClock()) == ""
 
 
 async def test_files_that_were_missing_count_as_soon_as_they_are_there(tls: TlsSetup) -> None:

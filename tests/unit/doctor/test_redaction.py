@@ -54,7 +54,7 @@ def test_what_looks_like_a_secret_is_taken_out(text: str, shown: str) -> None:
     [
         "others may read the token: /srv/stigmer/token has mode 0644",
         "only you may read it (mode 0600)",
-        "it refuses the token of this home",
+        "it refuses the token of this command",
         "http://127.0.0.1:7234 answers (pid 12); stigmer-runner/13@here polls",
         '{"url":"http://127.0.0.1:7234","identity":"stigmer-runner/13@here"}',
         "stigmer_tokens_total 5",

@@ -33,7 +33,7 @@ NAME = "what has the idempotency key k"
             Attempts(tries=1),
             "unavailable",
             f"nobody answers; tried once; {NAME} was not accepted",
-            WANTED.look,
+            "stigmer doctor; then the same command again",
         ),
     ],
 )

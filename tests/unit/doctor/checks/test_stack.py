@@ -296,6 +296,16 @@ async def test_a_recent_restart_is_a_warning_and_an_old_one_is_not() -> None:
             ),
         ),
         (
+            healthy(
+                server=replace(ELSEWHERE, why="it refuses the token of this command"), settings=NAMED, endpoints=None
+            ),
+            (
+                "fail",
+                "the server at http://there cannot be used: it refuses the token of this command",
+                "export STIGMER_TOKEN=..., the one that the server was given",
+            ),
+        ),
+        (
             healthy(supervisor=probe(child("server", id=child("runner").id))),
             (
                 "fail",

@@ -102,7 +102,7 @@ async def test_the_key_is_judged_by_what_the_runner_was_given() -> None:
 
 
 def test_a_server_that_refuses_the_token_was_perhaps_given_another() -> None:
-    why = "refuses the token of this home"
+    why = "refuses the token of this command"
     assert started_settings.token_hint(facts(recorded(), shell()), why) == "stigmer restart server"
     assert (
         started_settings.token_hint(facts(recorded(token="t-a"), shell()), "connection refused")

@@ -10,7 +10,7 @@ from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
-from pydantic_ai.toolsets.external import TOOL_SCHEMA_VALIDATOR
+from pydantic_core import SchemaValidator, core_schema
 
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.domain.idempotency import FIRST, CallGenerations, idempotency_key
@@ -33,6 +33,9 @@ from stigmer_cli.tool_server.result import Tool, ToolServerAway
 
 TRIES_MAX = 3
 """How often in a row a model may ask for a tool that is not there, or with arguments that are no JSON."""
+
+AN_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema(), strict=True))
+"""What the arguments of every call are: the model is told so where they are another JSON."""
 
 REFUSALS_MAX = 3
 """How many calls in a row a server may refuse, and the model is told of it; before the next one the attempt ends."""
@@ -211,7 +214,7 @@ class JournaledTools(AbstractToolset[None]):
 
     def _define(self, tool: Tool, name: str) -> ToolsetTool[None]:
         return ToolsetTool(
-            toolset=self, tool_def=_describe(tool, name), max_retries=TRIES_MAX, args_validator=TOOL_SCHEMA_VALIDATOR
+            toolset=self, tool_def=_describe(tool, name), max_retries=TRIES_MAX, args_validator=AN_OBJECT
         )
 
 

@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import cast
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 from pydantic_ai.messages import (
     BinaryContent,
@@ -12,6 +14,7 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelRequestPart,
     ModelResponse,
+    ModelResponsePart,
     TextPart,
     ToolAvailabilityDeltaPart,
     ToolCallPart,
@@ -22,6 +25,8 @@ from pydantic_ai.models import TOOL_AVAILABILITY_ANNOUNCEMENT
 from pydantic_core import to_jsonable_python
 
 from stigmer_cli.runner.journal import Json, canonical_json
+
+ArgumentsT = TypeVar("ArgumentsT")
 
 NAME_MAX = 64
 NEWS = f"<system>{TOOL_AVAILABILITY_ANNOUNCEMENT.partition('{')[0]}"
@@ -54,6 +59,38 @@ def text_of(response: ModelResponse) -> str:
 def calls_of(response: ModelResponse) -> Sequence[ToolCallPart]:
     """The calls of tools in an answer, in order."""
     return [part for part in response.parts if isinstance(part, ToolCallPart)]
+
+
+def with_sound_calls(response: ModelResponse) -> ModelResponse:
+    """`response`, in which no two calls have the same id, and the arguments of none are `null` or JSON within a text.
+
+    Models and endpoints give such, and the library takes none of them.
+    """
+    known: set[str] = set()
+    parts: list[ModelResponsePart] = []
+    for number, part in enumerate(response.parts):
+        if not isinstance(part, ToolCallPart):
+            parts.append(part)
+            continue
+        id_ = part.tool_call_id if part.tool_call_id not in known else f"{part.tool_call_id}-{number}"
+        known.add(id_)
+        call = cast("ToolCallPart[Any]", part)
+        parts.append(replace(call, tool_call_id=id_, args=_find_object(call.args)))
+    return replace(response, parts=parts)
+
+
+def _find_object(arguments: ArgumentsT) -> ArgumentsT | str:
+    """`arguments`, or the object that was meant."""
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        read = json.loads(arguments)
+        if read is None:
+            return "{}"
+        is_object = isinstance(read, str) and isinstance(json.loads(read), dict)
+    except (ValueError, RecursionError):
+        return arguments
+    return read if is_object else arguments
 
 
 def read_arguments(call: ToolCallPart) -> Mapping[str, Json] | None:

@@ -36,6 +36,9 @@ from stigmer_cli.runner.secrets import SecretMissing
 from stigmer_cli.tool_server.connection import ServerSettings, ToolServer
 from stigmer_cli.tool_server.result import ToolServerAway
 
+ADVICE = " Consider "
+"""What the library goes on with is for who writes Python."""
+
 LINES_MAX = 500
 """How many lines of what its servers write to standard error an attempt logs."""
 
@@ -140,7 +143,8 @@ def _explain(reason: Exception, conversation: Conversation) -> Exception:
                 wait_for=WaitFor.TOOL_SERVER,
             )
         case AgentRunError() | UserError():
-            return ModelFailed(f"the loop of model and tools ended: {reason}")
+            told, _, _advice = str(reason).partition(ADVICE)
+            return ModelFailed(f"the loop of model and tools ended: {told}")
         case _:
             return reason
 

@@ -21,6 +21,7 @@ from stigmer_cli.runner.agent.contents import (
     load_response,
     read_arguments,
     text_of,
+    with_sound_calls,
 )
 from stigmer_cli.runner.agent.conversation import Conversation, key_of_turn
 from stigmer_cli.runner.agent.cutting import find_shorter
@@ -31,6 +32,7 @@ from stigmer_cli.runner.agent.told import tell
 from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, describe_exchanges
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library_answer import text_of_event, usage_of
+from stigmer_cli.runner.model.library_chunks import repair_chunks
 from stigmer_cli.runner.model.seam import ContextTooLong, ModelFailed
 
 
@@ -134,8 +136,9 @@ class JournaledModel(WrapperModel):
             opening, silence = self.wrapped.request_stream(messages, settings, parameters), self._source.silence
             async with silence.until_open(opening) if silence else opening as stream:
                 self._stream = stream
+                repair_chunks(stream)
                 await self._show(stream)
-                response = stream.get()
+                response = with_sound_calls(stream.get())
             self._source.check_answer(response)
             self._check_last(response)
         self._conversation.is_answering = False

@@ -11,6 +11,7 @@ from stigmer_cli.domain.model_provider import OPENAI, Provider, describe_unknown
 from stigmer_cli.host_names import find_url_problem
 from stigmer_cli.runner.model.library import ModelLibrary, settings_for
 from stigmer_cli.runner.model.library_answer import describe_cut, has_reason, is_priced, text_of_event, usage_of
+from stigmer_cli.runner.model.library_chunks import repair_chunks
 from stigmer_cli.runner.model.library_failure import AskedModel, silence_of, translate_failure
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
 from stigmer_cli.runner.model.silence import Silence
@@ -63,11 +64,13 @@ class HostedModel:
     async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
         """The answer as it comes. Raises ModelFailed, or ModelBusy where asking again may help."""
         await self._library.load(self._provider)
+        is_empty = True
         async with self.errors_as_ours(), self._request(work) as response:
             try:
                 async for event in self.silence.each(aiter(response)):
                     text = text_of_event(event)
                     if text:
+                        is_empty = False
                         yield text
             except Exception:
                 if usage := usage_of(response.get(), work.model):
@@ -76,6 +79,8 @@ class HostedModel:
             if usage := usage_of(response.get(), work.model):
                 yield usage
             self.check_answer(response.get())
+            if is_empty:
+                raise ModelFailed(f"{self._asked.where} has given an empty answer")
 
     async def library_model(self) -> "Model":
         """The model as pydantic-ai knows it. Raises ModelFailed, and InstallationChanged."""
@@ -132,6 +137,7 @@ class HostedModel:
         messages = [*history_of(work), request]
         opening = model_request_stream(model, messages, model_settings=settings_for(model))
         async with self.silence.until_open(opening) as response:
+            repair_chunks(response)
             yield response
 
     async def _find_key(self) -> str | None:

@@ -21,6 +21,7 @@ from stigmer_cli.lean_imports import late_imports
 from stigmer_cli.proxies import NO_PROXIES, Proxies, Proxy
 from stigmer_cli.redirects import withhold_secrets
 from stigmer_cli.runner.model.seam import ModelFailed
+from stigmer_cli.runner.model.unreadable import refuse_what_is_no_answer
 from stigmer_cli.running_version import InstallationChanged
 from stigmer_cli.tls.authorities import read_authorities
 
@@ -140,7 +141,7 @@ class _HttpClients:
             "verify": _trusted(),
             "timeout": self._silent_s,
             "follow_redirects": True,
-            "event_hooks": {"request": [withhold_secrets]},
+            "event_hooks": {"request": [withhold_secrets], "response": [refuse_what_is_no_answer]},
         }
         if is_old:
             import httpx  # noqa: PLC0415 - loaded before

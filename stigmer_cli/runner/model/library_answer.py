@@ -1,5 +1,6 @@
 """What the library's answers hold: text, how they ended, what they used, and what that costs."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,13 @@ CUT: Mapping[str, str] = {
     "error": "ended its answer with an error",
 }
 """Ends of an answer that is not the whole one, by the library's finish reason, which is the same for all providers."""
+
+UNKNOWN_CUTS: Mapping[str, re.Pattern[str]] = {
+    "length": re.compile(r"(?i)length|max|limit|budget"),
+    "content_filter": re.compile(r"(?i)filter|safety|refus|moderat|guardrail|blocked"),
+    "error": re.compile(r"(?i)error|fail|abort|cancel|time_?out|interrupt|preempt|insufficient|network"),
+}
+"""How endpoints of their own say the same, which the library takes for no reason at all (`abort` is vLLM's)."""
 
 ASSUMED = "stop"
 """What the library assumes where an endpoint for chat completions gave no reason."""
@@ -59,8 +67,8 @@ def usage_of(response: "ModelResponse", model: str) -> TokenUsage | None:
 
 def describe_cut(response: "ModelResponse") -> str:
     """Why the answer is not the whole one, as the end of a sentence; empty if it is, or gives no reason."""
-    words = CUT.get(response.finish_reason or "", "")
     given = (response.provider_details or {}).get("finish_reason") or response.finish_reason
+    words = CUT.get(response.finish_reason or _guess(str(given)), "")
     return f"{words} (finish reason {given})" if words else ""
 
 
@@ -69,6 +77,11 @@ def has_reason(response: "ModelResponse", *, is_assumed: bool) -> bool:
     if (response.provider_details or {}).get("finish_reason"):
         return True
     return response.finish_reason is not None and not (is_assumed and response.finish_reason == ASSUMED)
+
+
+def _guess(given: str) -> str:
+    """What a reason means that the library does not know; empty where it is the end of a whole answer."""
+    return next((reason for reason, words in UNKNOWN_CUTS.items() if words.search(given)), "")
 
 
 def is_priced(model: "Model") -> bool:

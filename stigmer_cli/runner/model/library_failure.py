@@ -1,7 +1,9 @@
 """What the library's exceptions come to: the same for every provider, because the library has one tree for all.
 
-401, 403, a key that is refused ──▶ ModelFailed, with where the key came from
+401, a key that is refused      ──▶ ModelFailed, with where the key came from
+403                             ──▶ ModelFailed, with its words and where the key came from: both may be the reason
 404, an unknown model           ──▶ ModelFailed
+no answer of a model at all     ──▶ ModelFailed, or ModelBusy as the status says that it holds
 a limit of the rate, 408, 5xx   ──▶ ModelBusy, with how long the provider asks to wait
 unreachable, broken off, silent ──▶ ModelBusy
 a conversation that is too long ──▶ ContextTooLong, a ModelFailed
@@ -9,6 +11,7 @@ anything else                   ──▶ ModelFailed: asking again would do the
 """
 
 import asyncio
+import html
 import json
 import re
 import ssl
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from stigmer_cli.runner.model.seam import ContextTooLong, ModelBusy, ModelFailed
+from stigmer_cli.runner.model.unreadable import NoAnswer
 from stigmer_cli.secret_values import redact_sentence
 from stigmer_cli.time_format import span
 
@@ -28,6 +32,13 @@ if TYPE_CHECKING:
 
 SILENT_FOR = "STIGMER_MODEL_SILENT_FOR"
 DETAIL_CHARS_MAX = 300
+PAGE_CHARS_MAX = 20_000
+EMPTY_STREAM = "Streamed response ended without"
+"""How the library begins where nothing came."""
+
+UNREADABLE = frozenset({"DecodingError", "TooManyRedirects"})
+"""The classes by which HTTP libraries say that an answer came, and is amiss: it is the next time, too."""
+
 KEYLESS_HINT = "To try Pydantic AI without"
 """How the library goes on where a key or an endpoint is missing: with what does not help here."""
 
@@ -72,11 +83,17 @@ class AskedModel:
 
 def translate_failure(error: Exception, asked: AskedModel) -> ModelFailed | ModelBusy:
     """What `error`, raised by the library, comes to."""
+    if isinstance(error, ModelFailed | ModelBusy):
+        return error
+    if (no_answer := next((cause for cause in _causes(error) if isinstance(cause, NoAnswer)), None)) is not None:
+        return _of_no_answer(no_answer, asked)
+    return _of_library(error, asked)
+
+
+def _of_library(error: Exception, asked: AskedModel) -> ModelFailed | ModelBusy:
     from pydantic_ai.exceptions import AgentRunError, ModelAPIError, UserError  # noqa: PLC0415 - loaded
 
     match error:
-        case ModelFailed() | ModelBusy():
-            return error
         case ModelAPIError():
             return _of_api(error, asked)
         case UserError():
@@ -84,6 +101,8 @@ def translate_failure(error: Exception, asked: AskedModel) -> ModelFailed | Mode
                 return ModelFailed(f"{asked.where} needs a region: {SET_REGION}")
             told = clean_words(str(error).partition(KEYLESS_HINT)[0])
             return ModelFailed(f"{asked.where} cannot be used: {told}")
+        case AgentRunError() if str(error).startswith(EMPTY_STREAM):
+            return ModelBusy(f"{asked.where} ended its answer before the first word")
         case AgentRunError():
             return ModelFailed(f"{asked.where} gave an answer that makes no sense: {clean_words(error)}")
         case _ if any(type(cause).__name__ in SILENCES for cause in _causes(error)):
@@ -105,12 +124,15 @@ def _of_api(error: "ModelAPIError", asked: AskedModel) -> ModelFailed | ModelBus
 
     status = error.status_code if isinstance(error, ModelHTTPError) else None
     number = f" (status {status})" if status else ""
-    if isinstance(error, ModelAuthenticationError) or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    words = f"{asked.where} answered {_in_full(status)}: {clean_words(_said(error))}"
+    if status == HTTPStatus.FORBIDDEN:  # the key, or what it may not, or the country, or a wall before the provider
+        return ModelFailed(f"{words}; it was asked with the key {asked.key}")
+    if isinstance(error, ModelAuthenticationError) or status == HTTPStatus.UNAUTHORIZED:
         return ModelFailed(f"{asked.where} refuses the key{number} {asked.key}")  # its own words hold parts of the key
     if isinstance(error, ModelNotFoundError) or status == HTTPStatus.NOT_FOUND:
         ways = f"the agent's model{f' and {asked.endpoint}' if asked.endpoint else ''}"
-        return ModelFailed(f"{asked.where} is not there{number}: check {ways}")
-    words = f"{asked.where} answered {_in_full(status)}: {clean_words(_said(error))}"
+        told = f", {clean_words(_said(error))}" if error.body else ""
+        return ModelFailed(f"{asked.where} is not there{number}{told}: check {ways}")
     if isinstance(error, ModelQuotaExceededError) or getattr(error, "provider_retry_hint", None) is False:
         return ModelFailed(words)
     if _is_busy(error, status):
@@ -145,10 +167,28 @@ def _of_connection(error: "ModelAPIError", asked: AskedModel) -> ModelFailed | M
         return silence_of(asked)
     if isinstance(causes[-1], json.JSONDecodeError):
         return ModelBusy(f"{asked.where} broke its answer off: a piece of it is no JSON ({clean_words(causes[-1])})")
+    if isinstance(causes[-1], UnicodeDecodeError):
+        return ModelBusy(f"{asked.where} broke its answer off: a piece of it is no UTF-8 ({clean_words(causes[-1])})")
+    if any(type(cause).__name__ in UNREADABLE for cause in causes):
+        return ModelFailed(f"{asked.where} answers what cannot be read: {clean_words(causes[-1])}")
+    if (said := next((body for cause in causes if (body := getattr(cause, "body", None))), None)) is not None:
+        return ModelBusy(f"{asked.where} answered with an error: {clean_words(_words_of(said))}")
     way = f" through the proxy {asked.proxy}" if asked.proxy else ""
     # A certificate that is not trusted now will not be in a minute either.
     kind = ModelFailed if isinstance(causes[-1], ssl.SSLCertVerificationError) else ModelBusy
     return kind(f"{asked.where} cannot be reached{way}: {clean_words(_told_by(causes[-1]))}")
+
+
+def _of_no_answer(no_answer: NoAnswer, asked: AskedModel) -> ModelFailed | ModelBusy:
+    """What is said of an answer that is none: its own words where it has any, else what to correct."""
+    status = no_answer.status
+    if no_answer.body is None:
+        ways = f"; check {asked.endpoint}" if asked.endpoint else ""
+        return ModelFailed(f"{asked.where} {no_answer.sentence}{ways}")
+    said = clean_words(_words_of(no_answer.body))
+    is_busy = status is not None and (status in TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+    number = f" {_in_full(status)}" if status else ""
+    return (ModelBusy if is_busy else ModelFailed)(f"{asked.where} {no_answer.sentence}{number}: {said}")
 
 
 def _told_by(cause: BaseException) -> object:
@@ -170,13 +210,26 @@ def clean_words(words: object) -> str:
 
 def _said(error: "ModelAPIError") -> object:
     """The provider's own words in the usual shape, or all of them."""
-    body = _read_json(error.body)
+    body = _words_of(error.body)
+    return body or ("no reason given" if hasattr(error, "status_code") else error.message)
+
+
+def _words_of(body: object) -> object:
+    """The words in what a provider sent."""
+    body = _read_json(body)
     if isinstance(body, list) and body:  # Google's, where it answers a stream
         body = body[0]
     if isinstance(body, dict):
         inner = body.get("error") or body.get("Error") or body  # AWS writes capitals
         return (inner.get("message") or inner.get("Message") or inner) if isinstance(inner, dict) else inner
-    return body or ("no reason given" if hasattr(error, "status_code") else error.message)
+    return _read_page(body) if isinstance(body, str) and body.lstrip().startswith("<") else body
+
+
+def _read_page(page: str) -> str:
+    """What a page says: its title, else its text."""
+    title = re.search(r"(?is)<title[^>]*>(.*?)</title>", page[:PAGE_CHARS_MAX])
+    text = title[1] if title and title[1].strip() else re.sub(r"(?s)<[^<>]*>", " ", page[:PAGE_CHARS_MAX])
+    return f"a page, {html.unescape(text).strip()!r}" if text.strip() else "a page"
 
 
 def _read_json(body: object) -> object:

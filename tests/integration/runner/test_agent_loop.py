@@ -379,6 +379,80 @@ async def test_a_model_behind_an_endpoint_calls_tools_and_a_busy_one_is_asked_by
     assert "send" in [tool["function"]["name"] for tool in tools]
 
 
+def _piece(index: int, id_: str | None, name: str | None, arguments: str) -> dict[str, object]:
+    return {"tool_calls": [{"index": index, "id": id_, "function": {"name": name, "arguments": arguments}}]}
+
+
+A, B = '{"text": "a"}', '{"text": "b"}'
+ODD_CALLS: dict[str, tuple[list[dict[str, object]], list[tuple[str, str]]]] = {
+    "one place for all": ([_piece(0, "c1", "send", A), _piece(0, "c2", "send", B)], [("send", "a"), ("send", "b")]),
+    "in pieces": (
+        [_piece(0, "c1", "send", '{"te'), _piece(0, "c1", "send", 'xt": "a"}'), _piece(0, "c2", "send", B)],
+        [("send", "a"), ("send", "b")],
+    ),
+    "an id for each piece": ([_piece(0, "c1", "send", '{"te'), _piece(0, "c2", "send", 'xt": "a"}')], [("send", "a")]),
+    "one place, then another": (
+        [_piece(0, "c1", "send", A), _piece(0, "c2", "send", A), _piece(1, "c3", "send", B)],
+        [("send", "a"), ("send", "a"), ("send", "b")],
+    ),
+    "one id for all": ([_piece(0, "c", "send", A), _piece(1, "c", "send", B)], [("send", "a"), ("send", "b")]),
+    "JSON within a text": ([_piece(0, "c", "send", json.dumps(A))], [("send", "a")]),
+    "halves of characters": (
+        [_piece(0, "c", "send", '{"text": "\ud83d'), _piece(0, None, None, '\ude00"}')],
+        [("send", "\U0001f600")],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ODD_CALLS)
+async def test_calls_that_an_endpoint_writes_in_its_own_way_are_each_performed(
+    agent: Agent, endpoint: Endpoint, case: str
+) -> None:
+    deltas, calls = ODD_CALLS[case]
+    endpoint.turns, endpoint.words = [(deltas, "tool_calls")], ["Done."]
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key="k")
+    assert await agent.attempt(model=model) == "Done."
+    assert agent.calls() == calls
+    messages: Any = endpoint.asked[-1]["messages"]
+    called = [one["id"] for one in messages[-len(calls) - 1]["tool_calls"]]
+    assert [message["tool_call_id"] for message in messages[-len(calls) :]] == called
+    assert len(set(called)) == len(calls)
+    agent.journal.next_attempt()
+    assert await agent.attempt(model=model) == "Done.", "it plays again"
+    assert agent.calls() == calls
+
+
+@pytest.mark.parametrize("arguments", ["null", "", "{}"])
+async def test_a_call_without_arguments_is_performed_however_it_is_written(
+    agent: Agent, endpoint: Endpoint, arguments: str
+) -> None:
+    endpoint.turns, endpoint.words = [([_piece(0, "c", "echo", arguments)], "tool_calls")], ["Done."]
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key="k")
+    spec = {"tools": [{"mcp": {"command": [sys.executable, str(ODD)]}}]}
+    assert await agent.attempt(spec=spec, model=model) == "Done."
+    messages: Any = endpoint.asked[-1]["messages"]
+    assert messages[-1]["content"] == "this is echo"
+
+
+@pytest.mark.parametrize("arguments", ["[1]", "3", '"a"', "true"])
+async def test_a_model_is_told_of_arguments_that_are_no_object(
+    agent: Agent, endpoint: Endpoint, arguments: str
+) -> None:
+    endpoint.turns, endpoint.words = [([_piece(0, "c", "send", arguments)], "tool_calls")], ["Sorry."]
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key="k")
+    assert await agent.attempt(model=model) == "Sorry."
+    messages: Any = endpoint.asked[-1]["messages"]
+    assert "dict_type" in messages[-1]["content"]
+    assert agent.calls() == []
+
+
+async def test_a_model_that_calls_nothing_but_a_tool_that_is_not_there_is_said_to(agent: Agent) -> None:
+    agent.plays(*[{"calls": [call("nosuch")]}] * 5)
+    with pytest.raises(ModelFailed) as caught:
+        await agent.attempt()
+    assert caught.value.message == "the loop of model and tools ended: Tool 'nosuch' exceeded max retries count of 3."
+
+
 async def test_a_tool_that_the_model_cannot_be_told_of_is_left_out_and_the_others_are_there(
     agent: Agent, endpoint: Endpoint
 ) -> None:

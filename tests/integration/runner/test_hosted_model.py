@@ -67,8 +67,8 @@ CHECK = "that the runner was started with: check OPENAI_API_KEY, then stigmer re
 FAILED = {
     400: "answered 400 Bad Request: bad [redacted] thing",
     401: f"refuses the key (status 401) {CHECK}",
-    403: f"refuses the key (status 403) {CHECK}",
-    404: "is not there (status 404): check the agent's model and OPENAI_BASE_URL",
+    403: f"answered 403 Forbidden: bad [redacted] thing; it was asked with the key {CHECK}",
+    404: "is not there (status 404), bad [redacted] thing: check the agent's model and OPENAI_BASE_URL",
 }
 BUSY = {
     429: "answered 429 Too Many Requests: bad [redacted] thing",
@@ -125,6 +125,8 @@ async def test_an_answer_that_breaks_off_is_busy(endpoint: Endpoint) -> None:
     [
         (None, ModelBusy, "broke its answer off"),
         ("length", ModelFailed, "cut its answer at its limit of tokens"),
+        ("max_tokens", ModelFailed, r"cut its answer at its limit of tokens \(finish reason max_tokens\)"),
+        ("abort", ModelFailed, r"ended its answer with an error \(finish reason abort\)"),
         ("content_filter", ModelFailed, "its content filter refuses"),
     ],
 )
@@ -196,10 +198,82 @@ async def test_a_model_that_only_keeps_its_connection_alive_is_silent(endpoint: 
         [part async for part in stream]
 
 
-async def test_an_answer_that_is_no_completion_fails(endpoint: Endpoint) -> None:
-    endpoint.body = "<html>hello</html>"
-    with pytest.raises((ModelFailed, ModelBusy)):
+@pytest.mark.parametrize("finish", ["stop", "eos", "end_turn", "STOP"])
+async def test_an_end_that_has_another_name_is_an_end(endpoint: Endpoint, finish: str) -> None:
+    endpoint.words, endpoint.finish = ["ok"], finish
+    assert await answer(endpoint.url) == ["ok"]
+
+
+CORRECT = "; check OPENAI_BASE_URL"
+NO_ANSWERS: dict[str, tuple[dict[str, str], str, type[Exception], str]] = {
+    "a page": (
+        {"Content-Type": "text/html; charset=utf-8"},
+        "<html>Log in</html>",
+        ModelFailed,
+        f"answered with a page (text/html), as a web site or a login does, and not as a model does{CORRECT}",
+    ),
+    "an error that says 200": (
+        {},
+        '{"error": {"message": "slow down", "code": 429}}',
+        ModelBusy,
+        "answered 200, and an error in it 429 Too Many Requests: slow down",
+    ),
+    "an error without a number": (
+        {},
+        '{"error": "no such model"}',
+        ModelFailed,
+        "answered 200, and an error in it: no such model",
+    ),
+    "no stream": (
+        {},
+        '{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}',
+        ModelFailed,
+        f"answered all at once (application/json), and was asked for a stream, which it has to support{CORRECT}",
+    ),
+    "an empty stream": ({"Content-Type": "text/event-stream"}, "", ModelBusy, "ended its answer before the first word"),
+    "an error in a stream": (
+        {"Content-Type": "text/event-stream"},
+        'data: {"error": "no budget for thinking"}\n\n',
+        ModelBusy,
+        "answered with an error: no budget for thinking",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_ANSWERS)
+async def test_an_answer_that_is_no_completion_is_told_as_what_it_is(endpoint: Endpoint, case: str) -> None:
+    endpoint.headers, endpoint.body, kind, words = NO_ANSWERS[case]
+    with pytest.raises((ModelFailed, ModelBusy)) as caught:
         await answer(endpoint.url)
+    assert (type(caught.value), caught.value.message) == (
+        kind,
+        f"the model openai:m at 127.0.0.1:{endpoint.port} {words}",
+    )
+
+
+@pytest.mark.parametrize(("status", "words"), [(301, "which loses what is asked"), (307, "cannot be read: Exceeded")])
+async def test_a_redirect_that_leads_nowhere_fails_at_once(endpoint: Endpoint, status: int, words: str) -> None:
+    endpoint.status, endpoint.headers = status, {"Location": "/v1/chat/completions"}
+    with pytest.raises(ModelFailed, match=words):
+        await answer(endpoint.url)
+
+
+async def test_a_page_of_a_wall_before_the_provider_is_told_by_its_title(endpoint: Endpoint) -> None:
+    endpoint.status, endpoint.headers = 403, {"Content-Type": "text/html"}
+    endpoint.body = f"<!DOCTYPE html><html><head><title>Just a moment...</title></head>{'<p>x</p>' * 1_000}</html>"
+    with pytest.raises(ModelFailed, match=r"answered 403 Forbidden: a page, 'Just a moment...'; it was asked with the"):
+        await answer(endpoint.url)
+
+
+async def test_an_answer_without_a_word_is_no_answer(endpoint: Endpoint) -> None:
+    endpoint.turns = [([{"reasoning_content": "I wonder"}], "stop")]
+    with pytest.raises(ModelFailed, match="has given an empty answer"):
+        await answer(endpoint.url)
+
+
+async def test_a_character_that_comes_in_two_halves_is_one(endpoint: Endpoint) -> None:
+    endpoint.words = ["hi \ud83d", "\ude00 there", " \ud83d", "x"]
+    assert "".join(map(str, await answer(endpoint.url))) == "hi \U0001f600 there \ufffdx"
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])

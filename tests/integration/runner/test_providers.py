@@ -75,7 +75,7 @@ async def test_a_key_is_not_sent_on_by_a_redirect_to_another_place(stub: Stub, h
 STATUS = {
     400: (ModelFailed, "answered 400 Bad Request: bad [redacted] thing"),
     401: (ModelFailed, "refuses the key (status 401) that the runner was started with: check"),
-    404: (ModelFailed, "is not there (status 404): check the agent's model and"),
+    404: (ModelFailed, "is not there (status 404), bad [redacted] thing: check the agent's model and"),
     429: (ModelBusy, "answered 429 Too Many Requests: bad [redacted] thing"),
     500: (ModelBusy, "answered 500 Internal Server Error: bad [redacted] thing"),
     503: (ModelBusy, "answered 503 Service Unavailable: bad [redacted] thing"),

@@ -1,7 +1,9 @@
 """Host names, ports and lists of hosts, as settings and requests name them."""
 
 import ipaddress
+import os
 import re
+import socket
 from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError
@@ -10,6 +12,14 @@ from stigmer_cli.secret_values import hide_url_secrets
 PORT_MAX = 65535
 HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
 HOST_NAME_MAX = 253
+
+
+def own_host_name() -> str:
+    """What this machine is called, as text that can be stored and sent.
+
+    The kernel takes any bytes for it, as WSL sets it in the encoding of Windows; what is no UTF-8 becomes U+FFFD.
+    """
+    return os.fsencode(socket.gethostname()).decode("utf-8", "replace")
 
 
 def parse_port(text: str) -> int:

@@ -10,7 +10,6 @@ import logging
 import os
 import random
 import signal
-import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,6 +23,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso, until_next_s
 from stigmer_cli.credential import KeptToken
 from stigmer_cli.errors import reason_of
+from stigmer_cli.host_names import own_host_name
 from stigmer_cli.run_reports import RunReports
 from stigmer_cli.runner.call.container_engine import ContainerOwner
 from stigmer_cli.runner.model.catalog import Catalog
@@ -74,7 +74,7 @@ class Runner:
         self._settings = settings
         self._clock = clock
         target = replace(target_of(settings), is_own=False)  # the server looks after it
-        identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}"
+        identity = f"stigmer-runner/{os.getpid()}@{own_host_name()}"
         self._connection = Connection(target, clock=clock, rng=rng, identity=identity)
         self._pools: dict[str, WorkerPool] = {}
         self._link = ServerLink(

@@ -11,7 +11,6 @@ performed goes back after `HAND_BACK_S`, if another runner is there to take it u
 
 import asyncio
 import itertools
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -20,6 +19,7 @@ import structlog
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock, until_next_s
+from stigmer_cli.host_names import own_host_name
 from stigmer_cli.runner.activities import Activities, StopSignal, Unfit
 from stigmer_cli.runner.managed_worker import ManagedWorker, build_worker
 from stigmer_cli.runner.model.catalog import Catalog
@@ -295,7 +295,7 @@ class WorkerPool:
 
 def runner_prefix() -> str:
     """How the identities of all workers of this process begin."""
-    return f"stigmer-runner/{myself().pid}@{socket.gethostname()}/"
+    return f"stigmer-runner/{myself().pid}@{own_host_name()}/"
 
 
 async def first_of(waits: list[Callable[[], Awaitable[object]]]) -> None:

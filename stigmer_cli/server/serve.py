@@ -31,6 +31,7 @@ from stigmer_cli.executions.retention import Retention
 from stigmer_cli.executions.scheduler import Scheduler
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.executions.waker import Waker
+from stigmer_cli.host_names import own_host_name
 from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.server.app import Application
 from stigmer_cli.server.cluster_identity import ClusterWatch
@@ -264,7 +265,7 @@ def _record_of(settings: Settings, ids: IdGenerator) -> ServerRecord:
     return ServerRecord(
         id=ids.server_id(),
         version=RUNNING_VERSION,
-        host=socket.gethostname(),
+        host=own_host_name(),
         pid=os.getpid(),
         address=settings.temporal_target,
     )

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import StoreId, task_queue_of
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
+from stigmer_cli.host_names import own_host_name
 from stigmer_cli.judgement.observation import Observation, look_up
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway, Poller
@@ -99,4 +99,4 @@ def _find_gone(pollers: Sequence[Poller]) -> frozenset[str]:
 
 def _has_ended(identity: str) -> bool:
     found = RUNNER.fullmatch(identity)
-    return found is not None and found["host"] == socket.gethostname() and not psutil.pid_exists(int(found["pid"]))
+    return found is not None and found["host"] == own_host_name() and not psutil.pid_exists(int(found["pid"]))

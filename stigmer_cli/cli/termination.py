@@ -1,9 +1,21 @@
-"""SIGTERM and a closed terminal end a command as Ctrl-C does: what it does is broken off, and undone where need be."""
+"""What ends a command before its time.
 
+SIGTERM and a closed terminal do as Ctrl-C does: what it does is broken off, and undone where need be. So does a reader
+that leaves, for a command that only waits for something to print: its next line may be hours away.
+"""
+
+import errno
+import os
+import select
 import signal
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
+
+STDOUT = 1
+LOOK_EVERY_S = 0.5
+"""How soon it is seen that the reader of standard output has left."""
 
 HEEDED = (signal.SIGTERM, signal.SIGHUP)
 
@@ -31,6 +43,47 @@ def cancelled_on_termination(tell: Callable[[int], None]) -> AbstractContextMana
         loop.call_soon_threadsafe(_wake)
 
     return _handled(cancel)
+
+
+@contextmanager
+def cancelled_without_reader() -> Iterator[None]:
+    """A context in which the present task is cancelled once the reader of the pipe on standard output has left.
+
+    Raises BrokenPipeError then, as the next write would.
+    """
+    from asyncio import CancelledError, current_task, get_running_loop  # noqa: PLC0415
+
+    loop, task, has_left = get_running_loop(), current_task(), False
+
+    def look() -> None:
+        nonlocal has_left, timer
+        has_left = has_reader_left()
+        if has_left and task is not None:
+            task.cancel()
+        elif not has_left:
+            timer = loop.call_later(LOOK_EVERY_S, look)
+
+    timer = loop.call_later(LOOK_EVERY_S, look)
+    try:
+        yield
+    except CancelledError:
+        if not has_left or task is None or task.uncancel():
+            raise
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+    finally:
+        timer.cancel()
+
+
+def has_reader_left() -> bool:
+    """Whether standard output is a pipe that nobody reads any more (poll(2): POLLERR on its writing end)."""
+    try:
+        if not stat.S_ISFIFO(os.fstat(STDOUT).st_mode):
+            return False
+        poll = select.poll()
+        poll.register(STDOUT, 0)
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+    except OSError:
+        return False
 
 
 @contextmanager

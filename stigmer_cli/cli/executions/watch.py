@@ -13,6 +13,7 @@ from stigmer_cli.cli.executions.limits import describe_way_on
 from stigmer_cli.cli.executions.task_lines import TaskFollower, make_view
 from stigmer_cli.cli.executions.tokens import describe_usage, has_tokens
 from stigmer_cli.cli.output import Format, strip_control_sequences
+from stigmer_cli.cli.termination import cancelled_without_reader
 from stigmer_cli.client import Client
 from stigmer_cli.domain.identity import PREFIXES, Kind
 from stigmer_cli.domain.phase import Phase
@@ -24,7 +25,12 @@ def watch_execution(cli: Cli, execution: str, *, timeout_s: float | None) -> int
     """Follow it, print its end, and return the exit code; raises NotFound at once for an unknown id."""
     found = resolve_id(cli, execution)
     cli.call(lambda client: client.execution(found))
-    return cli.call(lambda client: watch_to_end(cli, client, found, timeout_s))
+
+    async def watch(client: Client) -> int:
+        with cancelled_without_reader():
+            return await watch_to_end(cli, client, found, timeout_s)
+
+    return cli.call(watch)
 
 
 async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: float | None) -> int:

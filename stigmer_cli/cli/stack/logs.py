@@ -9,6 +9,7 @@ from rich.text import Text
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
 from stigmer_cli.cli.parameters import read_moment
+from stigmer_cli.cli.termination import cancelled_without_reader
 from stigmer_cli.errors import MachineError, NotRunning, reason_of
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.logs import Follower, Line, have_logs, read_lines, select_parts
@@ -52,7 +53,7 @@ def _show(
 async def _follow(cli: Cli, home: Home, names: tuple[str, ...], oldest: datetime | None, tail: int | None) -> None:
     """Print the existing lines, then new ones until Ctrl-C, each exactly once."""
     printer = Printer(cli.out, today=cli.clock.now())
-    with Follower(home, names) as follower:
+    with Follower(home, names) as follower, cancelled_without_reader():
         for line in read_lines(home, names, since=oldest, tail=tail, ends=follower.ends):
             printer.show(line)
         async for line in follower.lines(clock=cli.clock):

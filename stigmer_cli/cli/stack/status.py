@@ -12,6 +12,7 @@ from rich.text import Text
 from stigmer_cli.cli.columns import Column, make_table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, strip_control_sequences
+from stigmer_cli.cli.termination import cancelled_without_reader
 from stigmer_cli.credential import read_token
 from stigmer_cli.settings import Home, HomeSource, Settings, find_doubts
 from stigmer_cli.stack.endpoints_file import read_endpoints
@@ -98,6 +99,11 @@ async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
                 found = await observe_stack(cli, settings, token)
                 live.update(_draw_page(found, live.console.width, is_verbose=False), refresh=True)
                 await asyncio.sleep(LOOK_EVERY_S)
+    with cancelled_without_reader():
+        await _print_changes(cli, settings, token)
+
+
+async def _print_changes(cli: Cli, settings: Settings, token: str | None) -> None:
     told = ""
     while True:
         found = await observe_stack(cli, settings, token)

@@ -39,6 +39,7 @@ PLUGINS_OF_PYDANTIC = "PYDANTIC_DISABLE_PLUGINS"
 DROPS_DOCSTRINGS = 2
 """The level of Python's optimisation from which on it does."""
 
+FORCE_COLOR, NOT_FORCED = "FORCE_COLOR", ("0", "false")
 KEY_LOG, NATIVE_WORKERS = "SSLKEYLOGFILE", "TOKIO_WORKER_THREADS"
 
 OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
@@ -63,6 +64,7 @@ def main() -> None:
     _open_missing_streams()
     _have_streams_wait()
     _forget_empty_home()
+    _forget_unforced_colours()
     _forget_unusable_key_log()
     _forget_unusable_workers()
     _escape_unencodable()
@@ -144,6 +146,13 @@ def _forget_empty_home() -> None:
     """Have an empty HOME count as none, as every empty setting does: for Python it would be the root directory."""
     if os.environ.get("HOME") == "":
         del os.environ["HOME"]
+
+
+def _forget_unforced_colours() -> None:
+    """Have FORCE_COLOR=0 and =false ask for no colours, as CI systems set it for Node; for rich any value is a yes."""
+    if os.environ.get(FORCE_COLOR, "").lower() in NOT_FORCED:
+        del os.environ[FORCE_COLOR]
+        os.environ["NO_COLOR"] = "1"
 
 
 def _forget_unusable_key_log() -> None:

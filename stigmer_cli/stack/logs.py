@@ -4,6 +4,7 @@ import heapq
 import json
 import os
 import re
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -90,7 +91,7 @@ def read_lines(
     for part in parts:
         written = _date_first_lines(_file_lines(home.logs / f"{part}.log", part, (ends or {}).get(part)))
         fresh = (line for line in written if since is None or line.at >= since)
-        streams.append(iter(deque(fresh, maxlen=tail)) if tail is not None else fresh)
+        streams.append(iter(deque(fresh, maxlen=min(tail, sys.maxsize))) if tail is not None else fresh)
     return heapq.merge(*streams)
 
 

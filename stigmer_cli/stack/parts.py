@@ -56,7 +56,7 @@ def build_parts(settings: Settings, options: StackOptions, environ: Mapping[str,
     http_endpoints = _http_endpoints(settings, options)
     if settings.runs_own_temporal:
         settings = replace(settings, ui_address=http_endpoints.ui_address if http_endpoints else None)
-    env = {**settings.environment_in(environ), "PYTHONUNBUFFERED": "1"}
+    env = {**settings.environment_in(environ), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     ours = (
         _ourselves(settings, env, name=SERVER, command="serve"),
         _ourselves(settings, env, name=RUNNER, command="work"),

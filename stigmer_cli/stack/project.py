@@ -156,7 +156,9 @@ def _warn(home: Path) -> Sequence[str]:
 def _is_tracked(home: Path) -> bool:
     """Whether git has files of `home` in its index; False where there is no repository, or no git."""
     unset = [word for name in OF_ANOTHER_REPOSITORY for word in ("-u", name)]
-    command = ["env", *unset, "git", "-c", "core.fsmonitor=false", "-C", str(home.parent), "ls-files", "--", home.name]
+    # Whoever owns the repository (in containers often not the user): `ls-files` runs nothing of it.
+    settings = ["-c", "core.fsmonitor=false", "-c", "safe.directory=*"]
+    command = ["env", *unset, "git", *settings, "-C", str(home.parent), "ls-files", "--", home.name]
     try:
         done = subprocess.run(command, capture_output=True, timeout=GIT_MAX_S, check=False)
     except (OSError, subprocess.SubprocessError):

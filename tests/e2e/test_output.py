@@ -78,6 +78,33 @@ def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("arguments", ["status -w", "status -w -o json", "logs -f --tail 1"])
+def test_a_reader_that_leaves_ends_what_waits_for_the_next_line(tmp_path: Path, arguments: str) -> None:
+    """Nothing more is written, so that no write tells it: the next change of a stack may be days away."""
+    stigmer = Stigmer(tmp_path / "home")
+    logs = tmp_path / "home" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "supervisor.log").write_text("begun\n")
+    with subprocess.Popen(
+        [stigmer.command, *arguments.split()], env=stigmer.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        try:
+            code = process.wait(10)
+        finally:
+            process.kill()
+        assert process.stderr is not None
+        assert (code, process.stderr.read()) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize(("value", "is_coloured"), [("1", True), ("0", False), ("False", False), ("", False)])
+def test_a_forced_colour_of_zero_is_none(tmp_path: Path, value: str, *, is_coloured: bool) -> None:
+    stigmer = Stigmer(tmp_path / "home", {"FORCE_COLOR": value, "TERM": "xterm-256color"})
+    assert ("\x1b[" in stigmer("status").stdout) is is_coloured
+
+
 @pytest.mark.parametrize(
     ("closed", "arguments", "expected"),
     [

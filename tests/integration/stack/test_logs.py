@@ -79,6 +79,7 @@ def test_tail_counts_lines_of_each_part_and_since_leaves_out_older_ones(home: Ho
     write(home, "runner.log", line(2, "b") + line(4, "d"))
 
     assert texts(read_lines(home, ("server", "runner"), tail=1)) == ["runner:d", "server:e"]
+    assert list(read_lines(home, ("server", "runner"), tail=10**20)) == list(read_lines(home, ("server", "runner")))
     since = datetime(2026, 5, 4, 12, 0, 3, tzinfo=UTC)
     assert texts(read_lines(home, ("server", "runner"), since=since)) == ["server:c", "runner:d", "server:e"]
 

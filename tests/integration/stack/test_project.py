@@ -179,6 +179,20 @@ async def test_a_home_in_the_index_of_git_is_warned_about(
     )
 
 
+async def test_a_home_in_the_index_of_somebody_elses_repository_is_warned_about(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git looks into none of "dubious ownership", as in a container whose user did not check it out."""
+    directory = machine.user_home / "p"
+    await machine.init(directory)
+    git(directory, "init", "-q")
+    git(directory, "add", "-f", ".stigmer/config.toml")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(directory, "ls-files")
+    assert len((await machine.init(directory)).warnings) == 1
+
+
 def test_the_list_of_homes_needs_a_place_and_survives_what_others_write_there(tmp_path: Path) -> None:
     nowhere = KnownHomes({}, user_home=None)
     nowhere.remember(Home(path=tmp_path / "p"))

@@ -47,7 +47,7 @@ def test_a_temporal_of_somebody_else_is_not_started(home: Home) -> None:
 
 def test_children_get_the_whole_environment_with_the_settings_on_top(home: Home) -> None:
     settings = local(settings_of(home, {"server_port": "9000", "token": "t0ken"}))
-    environ = {"PATH": "/bin", "STIGMER_SERVER_URL": "http://elsewhere:1"}
+    environ = {"PATH": "/bin", "STIGMER_SERVER_URL": "http://elsewhere:1", "PYTHONIOENCODING": "utf-16"}
 
     env = build_parts(settings, EPHEMERAL, environ)[1].env
 
@@ -55,6 +55,7 @@ def test_children_get_the_whole_environment_with_the_settings_on_top(home: Home)
     assert env["STIGMER_SERVER_URL"] == "http://127.0.0.1:9000"
     assert env["STIGMER_TOKEN"] == "t0ken"
     assert env["PYTHONUNBUFFERED"] == "1"
+    assert env["PYTHONIOENCODING"] == "utf-8"
     again = load({}, env, user_home=Path("/nowhere"))
     assert again == settings
 

@@ -53,17 +53,20 @@ def cancelled_without_reader() -> Iterator[None]:
     """
     from asyncio import CancelledError, current_task, get_running_loop  # noqa: PLC0415
 
-    loop, task, has_left = get_running_loop(), current_task(), False
+    loop, task = get_running_loop(), current_task()
+    has_left, is_over = False, False
 
     def look() -> None:
-        nonlocal has_left, timer
+        nonlocal has_left
+        if is_over or task is None:
+            return
         has_left = has_reader_left()
-        if has_left and task is not None:
+        if has_left:
             task.cancel()
-        elif not has_left:
-            timer = loop.call_later(LOOK_EVERY_S, look)
+        else:
+            loop.call_later(LOOK_EVERY_S, look)
 
-    timer = loop.call_later(LOOK_EVERY_S, look)
+    look()
     try:
         yield
     except CancelledError:
@@ -71,7 +74,7 @@ def cancelled_without_reader() -> Iterator[None]:
             raise
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
     finally:
-        timer.cancel()
+        is_over = True
 
 
 def has_reader_left() -> bool:

@@ -115,7 +115,8 @@ def describe_unknown_price(model: str) -> str:
 
 def describe_missing_library(provider: Provider) -> str:
     """The sentence for a machine that cannot ask `provider`, with what to install."""
+    package = f"'stigmer-cli[{provider.extra}]'" if provider.extra else provider.library
     return (
-        f"{provider.name}: models need a library that is not installed: pip install 'stigmer-cli[{provider.extra}]',"
+        f"{provider.name}: models need a library that is not installed: pip install {package},"
         " where the runner is installed, then stigmer restart runner"
     )

@@ -64,17 +64,17 @@ class ModelLibrary:
     async def load(self, provider: Provider = OPENAI) -> None:
         """Return when the library is loaded for `provider`, which takes no time but the first time in a process.
 
-        Raises ModelFailed where the package of `provider` is not installed, and InstallationChanged where one that is
-        cannot be imported.
+        Raises ModelFailed where the extra of `provider` is not installed, or cannot be imported, and
+        InstallationChanged where what Stigmer itself comes with cannot be: it was there when Stigmer was installed.
         """
         if provider.name in _loaded:
             return
-        if not is_installed(provider.library):
+        if provider.extra and not is_installed(provider.library) and is_installed(OPENAI.library):
             raise ModelFailed(describe_missing_library(provider))
         try:
             await asyncio.to_thread(load, provider)
         except ImportError as error:
-            if not provider.extra:
+            if not (provider.extra and is_installed(OPENAI.library)):
                 raise InstallationChanged(error) from error
             raise ModelFailed(f"the library of {provider.name}: models cannot be loaded: {error}") from error
 

@@ -4,18 +4,20 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import TokenUsage
-from stigmer_cli.domain.model_provider import PROVIDERS
+from stigmer_cli.domain.model_provider import OPENAI, PROVIDERS
 from stigmer_cli.extras import is_installed
 from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.running_version import InstallationChanged
 from stigmer_cli.secret_values import GONE
 from stigmer_cli.settings import Home, Settings
 from tests.support.provider_wire import MODELS, WIRES, Stub, provider_stub
@@ -142,6 +144,16 @@ async def test_a_provider_whose_library_is_not_there_says_what_to_install(home: 
         [piece async for piece in catalog(f"{missing.name}:m").stream(work)]
     assert f"pip install 'stigmer-cli[{missing.extra}]'" in caught.value.message
     assert GONE not in caught.value.message
+
+
+async def test_where_what_stigmer_comes_with_is_gone_no_execution_fails_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner that was moved or is being upgraded hands back what it took up, whatever the provider."""
+    missing = next(p for p in PROVIDERS.values() if p.extra and not is_installed(p.library))
+    with pytest.raises(InstallationChanged):
+        await ModelLibrary().load(replace(missing, extra=""))
+    monkeypatch.setitem(sys.modules, OPENAI.library, None)
+    with pytest.raises(InstallationChanged):
+        await ModelLibrary().load(missing)
 
 
 OTHERS = {

@@ -19,7 +19,7 @@ REFUSED = ("refused",)
 MISPAIRED = ("foreign", "mismatched")
 
 
-@check("STG113", "runner reaches its server", needs=("STG107",), timeout_s=BUSY_S)
+@check("STG113", "runner reaches its server", needs=("STG107",), timeout_s=BUSY_S, settles=True)
 async def reaches_server(facts: Facts) -> Found:
     """A runner takes up work only while its server answers.
 
@@ -40,7 +40,7 @@ async def trusts_server(facts: Facts) -> Found:
     return await _no_runner_in(REFUSED, facts, well="each has the token of its server", hint="stigmer restart runner")
 
 
-@check("STG115", "runner belongs to its server", needs=("STG107",), timeout_s=BUSY_S)
+@check("STG115", "runner belongs to its server", needs=("STG107",), timeout_s=BUSY_S, settles=True)
 async def belongs_to_server(facts: Facts) -> Found:
     """A runner and its server must belong to one stack.
 

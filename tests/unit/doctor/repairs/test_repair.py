@@ -133,6 +133,12 @@ async def test_a_part_that_was_started_gets_its_time_until_it_is_connected() -> 
     assert patient.looks == 4
 
 
+async def test_runner_and_server_get_their_time_until_both_have_noticed_that_temporal_is_another_one() -> None:
+    patient = Patient({"STG105": ILL}, {"STG115": ILL}, {"STG115": WELL})
+    assert await patient.repair(fix("STG105", came=done("started"), settles_s=20.0)) == [("STG105", "done", "started")]
+    assert patient.looks == 3
+
+
 async def test_what_came_to_no_end_after_a_repair_is_looked_at_again() -> None:
     patient = Patient({"STG101": ODD}, {"STG101": WELL, "STG103": LATE}, {"STG101": WELL, "STG103": WELL})
     assert await patient.repair(fix("STG101", came=done("shut"))) == [("STG101", "done", "shut")]
@@ -202,7 +208,7 @@ def test_every_repair_stands_with_the_checks_that_it_answers() -> None:
 
 def test_only_what_a_part_needs_a_moment_for_may_pass_by_itself() -> None:
     assert {check.code for check in CHECKS if check.settles} == {
-        *("STG105", "STG106", "STG107", "STG108"),
+        *("STG105", "STG106", "STG107", "STG108", "STG113", "STG115"),
         *("STG201", "STG202", "STG203", "STG204", "STG205", "STG207", "STG212"),
     }
 

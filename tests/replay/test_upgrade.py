@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client as TemporalClient
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import ExecutionResource
@@ -26,7 +27,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from tests.chaos import ledger
 from tests.chaos.invariants import list_rows
-from tests.replay.package import Change, CopiedRunner, claim_apart, copy_package
+from tests.replay.package import SLOTS, Change, CopiedRunner, claim_apart, copy_package
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
 from tests.support.running_server import TOKEN, Served, accept, make_agent, served
@@ -40,6 +41,11 @@ LONG_MAX_S = 900
 AT_ONCE = 20
 WORDS = (4, 9)
 """Of a message: at 0.2 s each, so that most performances end within the grace of a runner that stops."""
+
+FILLING = (50, 50)
+"""Of one that holds a slot for ten seconds."""
+
+CLAIMS_MIN = 5
 
 
 @dataclass
@@ -85,17 +91,17 @@ class Drill:
 
         await eventually(polling, within_s=SEEN_MAX_S, what=f"a poller: {runner.log}")
 
-    async def accept(self, number: int) -> None:
+    async def accept(self, number: int, words: tuple[int, int] = WORDS) -> None:
         """So many executions, a few at a time."""
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def one(key: str, words: int) -> None:
+        async def one(key: str, size: int) -> None:
             async with gate:
-                await accept(self.client, key, message=" ".join(["word"] * words))
+                await accept(self.client, key, message=" ".join(["word"] * size))
 
         async with asyncio.TaskGroup() as group:
             for index in range(number):
-                group.create_task(one(f"drill-{index}", self.rng.randint(*WORDS)))
+                group.create_task(one(f"drill-{words}-{index}", self.rng.randint(*words)))
 
     async def phases(self) -> Counter[Phase]:
         return Counter(row.status.phase for row in (await list_rows(self.client)).values())
@@ -106,6 +112,24 @@ class Drill:
             return bool(counts[Phase.COMPLETED] and counts[Phase.IN_PROGRESS] and counts[Phase.PENDING])
 
         await eventually(some_done, within_s=SEEN_MAX_S, what="some done, some in progress, some waiting")
+
+    async def until_claims_wait(self) -> None:
+        """Until some runs, which their workflow's code has begun, wait for a slot to claim in."""
+        temporal = await TemporalClient.connect(self.temporal.address)
+
+        async def claims_wait() -> bool:
+            rows = [row.status for row in (await list_rows(self.client)).values()]
+            begun = [one.dispatch.workflow_id for one in rows if one.phase is Phase.PENDING and one.dispatch.run_id]
+            seen = [await temporal.get_workflow_handle(name).describe() for name in begun]
+            return sum(bool(one.raw_description.pending_activities) for one in seen) >= CLAIMS_MIN
+
+        await eventually(claims_wait, within_s=SEEN_MAX_S, what="claims that wait for a slot")
+
+    async def until_all_perform(self, number: int) -> None:
+        async def all_perform() -> bool:
+            return (await self.phases())[Phase.IN_PROGRESS] == number
+
+        await eventually(all_perform, within_s=SEEN_MAX_S, what=f"{number} in progress")
 
     async def until_all_ended(self, *, within_s: float) -> Counter[Phase]:
         async def ended() -> Counter[Phase] | None:
@@ -204,13 +228,17 @@ async def test_runner_by_runner_all_that_is_under_way_ends_and_nothing_is_done_t
 
 @pytest.mark.slow
 async def test_code_that_does_not_fit_is_seen_within_seconds_and_each_way_out_works(tmp_path: Path) -> None:
-    """Only a run that needs its workflow before it ends meets the code; one that is performed as it starts does not."""
+    """Only a run that needs its workflow before it ends meets the code; one that is performed as it starts does not.
+
+    So all slots are taken, and runs that have begun under the code before wait to claim under the other one.
+    """
     async with drill(tmp_path / "home", seed=7, claims_apart=True) as upgrade:
         after = copy_package(tmp_path / "after", "2.0.0", Change.UNFIT)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(upgrade.accept(30))
-            await upgrade.until_under_way()
-            await upgrade.replace_at_once(after)
+        await upgrade.accept(RUNNERS * SLOTS, FILLING)
+        await upgrade.until_all_perform(RUNNERS * SLOTS)
+        await upgrade.accept(20)
+        await upgrade.until_claims_wait()
+        await upgrade.replace_at_once(after)
 
         async def unfit() -> Mapping[str, StuckBody]:
             found = (await upgrade.client.list_executions(Query(is_stuck=True), limit=1000)).items

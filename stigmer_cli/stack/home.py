@@ -14,7 +14,15 @@ from stigmer_cli.home_trust import can, require_trust
 from stigmer_cli.project_home import FOLDER_NAME, ORIGIN_FILE, Origin, Provenance, find_provenance, record_origin
 from stigmer_cli.settings import HOME_VARIABLE, Home
 from stigmer_cli.stack.mounts import is_read_only, missing_mount, mount_of, nearest
+from stigmer_cli.stack.parts import NAMES
 from stigmer_cli.supervisor.record import LOCK_FILE
+
+OUR_NAMES = (
+    *("stigmer.db", "store.id", "stack-settings.json", "backups", "damaged-"),
+    *("up.lock", "stack.json", "adopt-temporal", "runner-"),
+    *(f"{name}." for name in NAMES),
+)
+"""How the names begin of what is made in the folders of a home."""
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 CHAT_HISTORY = "chat-history"
@@ -34,6 +42,8 @@ def prepare_home(home: Home) -> Provenance:
     if unmounted:
         message = f"{home.path} lies on {unmounted}, which is in /etc/fstab and is not mounted"
         raise MachineError(message, hint=f"sudo mount {shlex.quote(str(unmounted))}")
+    for folder in (home.path, home.data, home.logs, home.run):
+        _refuse_dangling_link(folder)
     _refuse_foreign_folders(home)
     found = find_provenance(home.path)
     for folder in (home.path, home.data, home.logs, home.run):
@@ -47,6 +57,17 @@ def prepare_home(home: Home) -> Provenance:
             raise MachineError(f"cannot use {folder}: {reason_of(error)}", hint=way_out(folder, error)) from error
     _settle(home, found)
     return found
+
+
+def _refuse_dangling_link(folder: Path) -> None:
+    """Raise MachineError where `folder`, or one above it, is a link that leads nowhere, as to a disk that is away."""
+    link = next((one for one in (folder, *folder.parents) if one.is_symlink() and not one.exists()), None)
+    if link is None:
+        return
+    target = link.resolve()
+    unmounted = missing_mount(target)
+    hint = f"sudo mount {shlex.quote(str(unmounted))}" if unmounted else f"mkdir -p {shlex.quote(str(target))}"
+    raise MachineError(f"{link} is a link to {target}, which is not there", hint=hint)
 
 
 def _refuse_foreign_folders(home: Home) -> None:
@@ -114,7 +135,7 @@ def purge_home(home: Home) -> list[Path]:
     """Delete data, logs, token and history of chats in `home`; returns what was deleted. Raises MachineError.
 
     Settings stay, and the key of secrets, which may be in a database elsewhere. Nothing is deleted in a folder that is
-    no home.
+    no home. A folder that is a mount point, or a link to another disk, stays there, without what Stigmer had in it.
     """
     deleted: list[Path] = []
     if not is_ours(home):
@@ -123,9 +144,21 @@ def purge_home(home: Home) -> list[Path]:
         if not (path.exists() or path.is_symlink()):
             continue
         try:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            deleted.append(_delete(path))
         except OSError as error:
             raise MachineError(f"cannot delete {path}: {error}", hint=f"delete {path} yourself") from error
-        deleted.append(path)
     remove_leftovers(home.path)
     return deleted
+
+
+def _delete(path: Path) -> Path:
+    """Delete the file or folder; returns it, with `*` where only what was in it is gone."""
+    if path.is_dir() and (path.is_symlink() or path.is_mount()):
+        folder = path.resolve()
+        names = OUR_NAMES if path.is_symlink() else ("",)  # who sets a link may have more there
+        for entry in folder.iterdir():
+            if entry.name.startswith(names):
+                _delete(entry)
+        return folder / "*"
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return path

@@ -266,3 +266,45 @@ def test_a_purge_deletes_what_was_said_and_keeps_the_key_of_secrets(home: Home) 
         path.touch()
     purge_home(home)
     assert sorted(path.name for path in home.path.iterdir()) == ["config.toml", "home.json", "secrets.key"]
+
+
+@pytest.mark.parametrize("name", ["data", "logs", "run"])
+def test_a_purge_deletes_what_is_ours_behind_a_link_and_keeps_the_link(home: Home, tmp_path: Path, name: str) -> None:
+    """As of a folder on a larger disk: it said "deleted", and everything was there."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (home.path / name).symlink_to(disk)
+    prepare_home(home)
+    ours = {"data": "stigmer.db-wal", "logs": "runner.log.1", "run": "runner-17.json"}[name]
+    (disk / ours).touch()
+    (disk / "mine").touch()
+    assert disk / "*" in purge_home(home)
+    assert ((home.path / name).is_symlink(), [path.name for path in disk.iterdir()]) == (True, ["mine"])
+
+
+@pytest.mark.skipif(not (shutil.which("unshare") and os.geteuid() == 0), reason="needs root and unshare(1)")
+def test_a_purge_empties_a_folder_that_is_a_mount_point(home: Home) -> None:
+    """As a volume of a container: the folder itself cannot go, and was the reason for the rest to stay."""
+    prepare_home(home)
+    purge = "import sys; from stigmer_cli.stack.home import *; print(*purge_home(Home(path=Path(sys.argv[1]))))"
+    mounted = 'mount -t tmpfs -o mode=700 none "$1/data" && mkdir "$1/data/backups" && shift && exec "$@"'
+    done = subprocess.run(
+        [*("unshare", "--mount", "sh", "-c", mounted, "sh"), home.path, sys.executable, "-c", purge, home.path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    deleted = (home.data / "*", home.logs, home.run)
+    assert (done.stdout.split(), done.stderr) == ([str(path) for path in deleted], "")
+
+
+@pytest.mark.parametrize("name", ["data", "."])
+def test_a_link_that_leads_nowhere_is_named_as_that(tmp_path: Path, name: str) -> None:
+    """As to a disk that is not mounted: mkdir(2) says that the file exists, and the way out moved the folder above."""
+    home, away = Home(path=tmp_path / "home"), tmp_path / "my disk"
+    if name == "data":
+        home.path.mkdir(mode=0o700)
+    (home.path / name).symlink_to(away)
+    with pytest.raises(MachineError, match=f"{home.path / name} is a link to {away}, which is not there") as caught:
+        prepare_home(home)
+    assert caught.value.hint == f"mkdir -p '{away}'"

@@ -16,7 +16,7 @@ SKEW_MAX = timedelta(seconds=2)
 CLOCKS_APART = timedelta(minutes=1)
 """A row's time that is ahead by no more is right: clocks are corrected a little, and those of servers differ."""
 
-JUMP_LOOK_S = 1.0
+JUMP_LOOK_S = 2.0
 READING_MAX_S = 0.1
 
 

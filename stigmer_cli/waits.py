@@ -1,7 +1,7 @@
-"""Waiting for something, but not for ever, and for two things at once."""
+"""Waiting for something, but not for ever, for two things at once, and for the first of several."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 One = TypeVar("One")
@@ -34,3 +34,16 @@ async def both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other])
     else:
         return first.result(), second.result()
     raise error
+
+
+async def first_of(waits: Sequence[Callable[[], Awaitable[object]]]) -> None:
+    """Return when one of `waits` does; the others are cancelled."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_await_one(wait)) for wait in waits]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
+async def _await_one(wait: Callable[[], Awaitable[object]]) -> None:
+    await wait()

@@ -35,7 +35,7 @@ from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports
 from stigmer_cli.runner.secrets import Secrets
 from stigmer_cli.runner.server_link import ServerLink
 from stigmer_cli.runner.slots import ACTIVITIES_MAX
-from stigmer_cli.runner.worker_pool import PoolContext, WorkerPool, first_of
+from stigmer_cli.runner.worker_pool import PoolContext, WorkerPool
 from stigmer_cli.runner.workflows import Workflows
 from stigmer_cli.runner_record import RunnerRecord, remove_dead_records, remove_runner_record, write_runner_record
 from stigmer_cli.settings import Settings, Source
@@ -45,12 +45,13 @@ from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.target import target_of
 from stigmer_cli.time_format import parse_span
 from stigmer_cli.tool_server.connection import ServerSettings
+from stigmer_cli.waits import first_of
 from stigmer_cli.watchdog import LoopWatch
 
 FORCE_S = 4.0
 """Then the process ends, whatever the SDK's native side still waits for (FACTS: up to 35 s, or a crash)."""
 
-CHECK_EVERY_S = 1.0
+CHECK_EVERY_S = 2.0
 
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 

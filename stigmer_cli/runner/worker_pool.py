@@ -35,6 +35,7 @@ from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.dial import Dialer, SdkDialer
 from stigmer_cli.temporal.errors import cause_of
 from stigmer_cli.tool_server.connection import ServerSettings
+from stigmer_cli.waits import first_of
 
 GRACE_S = 3.0
 """What is being performed may go on for this long after SIGTERM; then it is handed back."""
@@ -296,16 +297,3 @@ class WorkerPool:
 def runner_prefix() -> str:
     """How the identities of all workers of this process begin."""
     return f"stigmer-runner/{myself().pid}@{own_host_name()}/"
-
-
-async def first_of(waits: list[Callable[[], Awaitable[object]]]) -> None:
-    """Return when one of `waits` does; the others are cancelled."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_await_one(wait)) for wait in waits]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-
-
-async def _await_one(wait: Callable[[], Awaitable[object]]) -> None:
-    await wait()

@@ -8,6 +8,7 @@ nobody; only CONNECTED is healthy.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn, Protocol
@@ -18,7 +19,7 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import SKEW_MAX, Clock, until_next_s
 from stigmer_cli.errors import InUse
-from stigmer_cli.temporal.dial import Dialer, SdkDialer, Session
+from stigmer_cli.temporal.dial import Dialer, Line, SdkDialer, Session
 from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavailable, Throttled, cause_of, translate
 from stigmer_cli.temporal.journal import Journal
 from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, Change, ClusterIdentity, ConnectionStatus
@@ -111,6 +112,8 @@ class Connection:
         self._next_try_at: datetime | None = None
         self._next_try_s = 0.0
         self._session: Session | None = None
+        self._line: Line | None = None
+        self._line_due_s = 0.0
         self._cluster: ClusterIdentity | None = None
         self._cluster_changes = 0
         self._generation = 0
@@ -199,6 +202,7 @@ class Connection:
                 await self._watch_until_lost()
         finally:
             self._session = None
+            self._hang_up()
             self._next_try_at = None
             self._set_state(ConnectionState.STOPPED, "stopped")
 
@@ -263,6 +267,7 @@ class Connection:
     async def _watch_until_lost(self) -> None:
         while self._state in HAS_CLIENT:
             if self._state is ConnectionState.CONNECTED:
+                await self._keep_line()
                 await self._wait_until_probe_due()
             failure = await self._probe_once()
             if failure is None:
@@ -271,6 +276,25 @@ class Connection:
             else:
                 self._set_state(self._state_after_miss(failure), failure.cause)
         self._session = None
+        self._hang_up()
+
+    async def _keep_line(self) -> None:
+        """Have an open line to Temporal, whose end makes a probe due: it tells at once that Temporal's process ended.
+
+        What ends each line soon, as a proxy may, costs one more probe in the time between two, and no more.
+        """
+        is_open = self._line is not None and not self._line.is_closing()
+        if is_open or not self.pace.is_line_kept or self._clock.monotonic() < self._line_due_s:
+            return
+        self._line_due_s = self._clock.monotonic() + self.pace.probe_every_s
+        with suppress(OSError):  # the next probe says it better
+            async with asyncio.timeout(self.pace.probe_s):
+                self._line = await self._dialer.open_line(self.target, self._poked.set)
+
+    def _hang_up(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
 
     async def _take_over_files(self) -> None:
         """Dial with the target's files where they have changed: an old client keeps the old files for ever.

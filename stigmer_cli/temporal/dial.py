@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -56,6 +57,16 @@ class Session(Protocol):
         """Describe the namespace and ask history; raises what the SDK raises."""
 
 
+class Line(Protocol):
+    """An open connection that says nothing."""
+
+    def is_closing(self) -> bool:
+        """Whether it has ended, or is about to."""
+
+    def close(self) -> None:
+        """End it."""
+
+
 class Dialer(Protocol):
     """Makes sessions."""
 
@@ -64,6 +75,9 @@ class Dialer(Protocol):
 
     async def wait_listening(self, target: Target) -> None:
         """Return as soon as somebody listens at the address of `target`; says nothing about who. No deadline."""
+
+    async def open_line(self, target: Target, ended: Callable[[], None]) -> Line:
+        """A line to the port of `target`; calls `ended` when it ends; raises OSError. The caller sets the deadline."""
 
 
 class SdkDialer:
@@ -96,13 +110,32 @@ class SdkDialer:
 
     async def wait_listening(self, target: Target) -> None:
         """Try the port every `KNOCK_EVERY_S` until it opens."""
-        host, _, port = target.address.rpartition(":")
         while True:
             await asyncio.sleep(KNOCK_EVERY_S)
             with suppress(OSError):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-                writer.close()
+                (await self.open_line(target, lambda: None)).close()
                 return
+
+    async def open_line(self, target: Target, ended: Callable[[], None]) -> Line:
+        """A plain connection: the kernel closes it when Temporal's process ends, however that ended.
+
+        Temporal closes it after two minutes without a word (grpc-go's connection timeout, 120 s).
+        """
+        host, _, port = target.address.rpartition(":")
+        line, _ = await asyncio.get_running_loop().create_connection(
+            lambda: _Listener(ended), host.strip("[]"), int(port)
+        )
+        return line
+
+
+class _Listener(asyncio.Protocol):
+    """Hears nothing but the end."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._ended()
 
 
 def read_api_key(target: Target) -> str | None:

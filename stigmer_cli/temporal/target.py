@@ -95,6 +95,7 @@ class Pace:
     `probe_gap_s` is the least time between two probes when failing calls ask for them; `call_s` the total deadline of
     a call with its tries; `resolve_s` the part of it that is kept to find out how an ambiguous one ended. `knocking` is
     for an address where nobody listens: how long only the port is tried between two dials; None if that is not done.
+    `is_line_kept`: whether a connection is kept open that says nothing, and a probe is due when it is closed.
     """
 
     probe_every_s: float
@@ -103,19 +104,21 @@ class Pace:
     dial_s: float
     redial: Backoff
     knocking: Backoff | None
+    is_line_kept: bool
     misconfigured_every_s: float
     call_s: float
     resolve_s: float
 
 
 LOOPBACK = Pace(
-    probe_every_s=1.0,
+    probe_every_s=2.0,  # for one that is frozen: of one that ends, the line tells at once
     probe_s=1.0,
     probe_gap_s=0.1,
     dial_s=2.0,
     # The longest wait is most of what passes until the first submit after Temporal serves again: within 1 s in all.
     redial=Backoff(initial_s=0.1, factor=1.6, cap_s=0.6),
     knocking=Backoff(initial_s=0.2, factor=2.0, cap_s=2.0),  # with full jitter one dial a second
+    is_line_kept=True,
     misconfigured_every_s=2.0,
     call_s=2.0,
     resolve_s=0.5,
@@ -127,6 +130,7 @@ ELSEWHERE = Pace(
     dial_s=10.0,
     redial=Backoff(initial_s=0.1, factor=1.6, cap_s=30.0),
     knocking=None,
+    is_line_kept=False,
     misconfigured_every_s=30.0,
     call_s=10.0,
     resolve_s=2.0,

@@ -29,6 +29,19 @@ HEARTBEAT_MAX_S = 2.0
 FOR_EVER_S = 3600.0
 
 
+class SimLine:
+    """An open connection that says nothing."""
+
+    def __init__(self) -> None:
+        self._is_closed = False
+
+    def is_closing(self) -> bool:
+        return self._is_closed
+
+    def close(self) -> None:
+        self._is_closed = True
+
+
 @dataclass
 class SimTemporal:
     """The server. `forgotten` are the workflow ids that it knew once; `starts` every start that reached it."""
@@ -146,6 +159,20 @@ class SimTemporal:
         """Return once it is up."""
         while not self.conditions.is_up:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(KNOCK_EVERY_S)
+
+    async def open_line(self, target: Target, ended: Callable[[], None]) -> "SimLine":  # noqa: ARG002 (as above)
+        """A line that ends when it is down."""
+        if not self.conditions.is_up:
+            raise ConnectionRefusedError
+        line = SimLine()
+        self.group.create_task(self._end_with(line, ended))
+        return line
+
+    async def _end_with(self, line: "SimLine", ended: Callable[[], None]) -> None:
+        while self.conditions.is_up and not line.is_closing():  # noqa: ASYNC110 - time is virtual
+            await asyncio.sleep(KNOCK_EVERY_S)
+        line.close()
+        ended()
 
     async def through(self, act: Callable[[], R], *, is_start: bool = False) -> R:
         """What `act` answers, if request and reply get through."""

@@ -1,7 +1,7 @@
 """A Temporal that behaves, without processes: one to dial, one to call, and time that passes when nothing else does."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -109,6 +109,7 @@ class ScriptedDialer:
     probed_at: list[float] = field(default_factory=list)
     latency_s: float = 0.001
     accepts_connections: bool = False  # its port accepts connections in any condition
+    lines: "list[ScriptedLine]" = field(default_factory=list)
 
     async def dial(self, target: Target, *, identity: str) -> "ScriptedSession":
         self.dials += 1
@@ -122,6 +123,28 @@ class ScriptedDialer:
         await asyncio.sleep(KNOCK_EVERY_S)
         while self.condition is Condition.REFUSED and not self.accepts_connections:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(KNOCK_EVERY_S)
+
+    async def open_line(self, target: Target, ended: Callable[[], None]) -> "ScriptedLine":  # noqa: ARG002 (as above)
+        if self.condition is Condition.REFUSED:
+            raise ConnectionRefusedError
+        self.lines.append(ScriptedLine(ended))
+        return self.lines[-1]
+
+
+class ScriptedLine:
+    """A line to a ScriptedDialer: `close` ends it from either side."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+        self._is_closed = False
+
+    def is_closing(self) -> bool:
+        return self._is_closed
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._ended()
 
 
 class ScriptedSession:

@@ -1,21 +1,23 @@
 """The server's own reconciling: on connect, on every reconnect, and on a timer."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from stigmer_cli.api.findings import Finding, ReconcileOutcome
-from stigmer_cli.clock import Clock, until_next_s
+from stigmer_cli.clock import Clock
 from stigmer_cli.executions.reconcile.apply import Applied, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.scan import ReconcileScope, scan
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.store import Store
+from stigmer_cli.waits import first_of
 
 EVERY_S = 60.0
-LOOK_S = 1.0
-"""How soon after a reconnect a pass begins."""
+SETTLE_S = 0.5
+"""From a reconnect, or a request to hurry, to the pass: a connection that comes and goes begins two a second."""
 
 EMPTY_QUEUE_MAX_S = 10.0
 EMPTY_QUEUE_LOOK_S = 0.25
@@ -42,18 +44,19 @@ class Reconciler:
         self._clock = clock
         self._resubmitted = resubmitted
         self._rules = rules or Rules()
-        self._is_hurried = False
+        self._hurried = asyncio.Event()
         self.observer: ReconcileObserver | None = None
 
     def hurry(self) -> None:
         """The next pass is due now."""
-        self._is_hurried = True
+        self._hurried.set()
 
     async def run(self) -> None:
         """Reconcile for ever; raises what the store raises."""
         while True:
             await self._link.wait_connected()
-            generation, self._is_hurried = self._link.generation, False
+            generation = self._link.generation
+            self._hurried.clear()
             began_s = self._clock.monotonic()
             await self._wait_for_empty_queue()
             unsettled = await self.run_once()
@@ -87,8 +90,13 @@ class Reconciler:
 
     async def _wait_for_next_pass(self, generation: int, began_s: float, every_s: float) -> None:
         """Return when the connection has come back, when hurried, or when `every_s` have gone by since `began_s`."""
-        deadline = began_s + every_s
-        while self._clock.monotonic() < deadline:
-            await self._clock.sleep(until_next_s(LOOK_S, self._clock))
-            if self._link.generation != generation or self._is_hurried:
-                return
+        left_s = began_s + every_s - self._clock.monotonic()
+        await first_of(
+            [
+                self._hurried.wait,
+                lambda: self._link.wait_generation(generation),
+                lambda: self._clock.sleep(max(left_s, SETTLE_S)),
+            ]
+        )
+        if self._hurried.is_set() or self._link.generation != generation:
+            await self._clock.sleep(SETTLE_S)

@@ -15,6 +15,7 @@ from typing import cast
 from stigmer_cli.api.resume import ResumeOutcome
 from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.step import Effect, StepState
 from stigmer_cli.errors import StigmerError, Unavailable
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.ids import IdGenerator
@@ -44,7 +45,13 @@ SKIPS_MAX = 40
 """More than there are long waits: one that begins anew each time never ends."""
 
 UNENDED = f"SELECT id FROM executions WHERE {OPEN.text} LIMIT 1"  # noqa: S608 - all ours
-UNSETTLED = UNENDED.replace(" LIMIT", " AND attention_code IS NULL LIMIT")
+IN_THE_AIR = f"""SELECT 1 FROM steps WHERE execution_id = executions.id AND (
+    state = '{StepState.UNKNOWN}' OR (state = '{StepState.BEGUN}' AND effect = '{Effect.ONCE}'))"""  # noqa: S608 - all ours
+UNSETTLED = UNENDED.replace(
+    " LIMIT",
+    f" AND (attention_code IS NULL OR (attention_code = '{AttentionCode.LOST}' AND NOT EXISTS ({IN_THE_AIR}))) LIMIT",
+)
+"""What is marked waits for a person, unless the missing result of its step came after the mark."""
 AT_WORK = UNENDED.replace(
     " LIMIT", " AND coalesce(waiting_for, 'retries') IN ('retries', 'limit', 'tool-server') LIMIT"
 )

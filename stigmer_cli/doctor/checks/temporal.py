@@ -81,7 +81,7 @@ async def namespace(facts: Facts) -> Found:
 
 @check("STG204", "server's connection", needs=("STG108",), timeout_s=SERVING_S, settles=True)
 async def servers_view(facts: Facts) -> Found:
-    """The server keeps one connection to Temporal, probes it every second and dials again for ever.
+    """The server keeps one connection to Temporal, probes it every 2 s (elsewhere 5 s) and dials again for ever.
 
     This is what it says of it: state, since when, why, how often it tried, and when it tries next.
     """

@@ -63,13 +63,18 @@ class Reconciler:
             await self._wait_for_next_pass(generation, began_s, self._rules.grace_s if unsettled else EVERY_S)
 
     async def run_once(self) -> bool:
-        """One pass over everything open; whether something was too fresh, or too far away, to be judged."""
+        """One pass over everything open; whether something was too fresh, or too far away, to be judged for good.
+
+        What was marked just now is looked at again, too: its runner may still report the result that was missing.
+        """
         unsettled = False
         async for moves in scan(
             self._store, self._gateway, self._link, ReconcileScope(), rules=self._rules, clock=self._clock
         ):
             unsettled = unsettled or any(move.finding in (Finding.FRESH, Finding.UNKNOWN) for move in moves)
-            self._report(await apply(moves, self._store, self.observer))
+            applied = await apply(moves, self._store, self.observer)
+            unsettled = unsettled or any(one.done is ReconcileOutcome.ATTENTION for one in applied)
+            self._report(applied)
         return unsettled
 
     async def _wait_for_empty_queue(self) -> None:

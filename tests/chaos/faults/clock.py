@@ -10,8 +10,8 @@ from tests.chaos.fault import Act, Fault
 from tests.chaos.harness import Harness
 
 HOUR_S, MINUTES_S = 3600.0, 300.0
-NOTICED_S = (1.2, 2.0)
-"""A process looks at its clock once a second."""
+NOTICED_S = (2.2, 3.0)
+"""A process looks at its clock every other second."""
 
 
 def _set(part: str, ahead_s: float) -> Act:

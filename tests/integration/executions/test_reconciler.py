@@ -8,13 +8,15 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution
 from stigmer_cli.domain.identity import RunId, WorkflowName
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.progress import Progress
 from stigmer_cli.errors import OperationFailed, StigmerError, TemporalUnavailable
+from stigmer_cli.executions.reconcile.reconciler import SETTLE_S
 from stigmer_cli.judgement.plan import RESUMES_MAX
 from stigmer_cli.temporal.errors import Misconfigured
 from stigmer_cli.temporal.gateway import Observed, RunState
-from tests.integration.executions.conftest import Harness
+from tests.integration.executions.conftest import Harness, submitted
 from tests.support.ids import claim
-from tests.support.polling import until_true
+from tests.support.polling import eventually, until_true
 from tests.support.records import SENDING, Recorded
 
 
@@ -207,3 +209,47 @@ async def test_reconciling_twice_equals_once(harness: Harness) -> None:
             group.create_task(harness.reconciler.run_once(), name=f"pass {number}")
     for execution in executions:
         assert (await harness.event_types(execution)).count(EventType.ORPHANED) == 1
+
+
+async def test_a_result_that_comes_after_the_mark_lets_it_go_on_without_a_person(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.store, "progress", Recorded(SENDING))
+    harness.disconnect()
+    execution = await harness.accept()
+    await harness.dispatcher.run_once()
+    await claim(harness.store, execution.id, epoch=1, run=RunId("run-a"), runner="r")
+    harness.forget(execution)
+
+    async def is_marked() -> bool:
+        return (await harness.get(execution)).attention is not None
+
+    async def is_resumed() -> bool:
+        row = await harness.get(execution)
+        return row.epoch == 2 and row.attention is None
+
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(harness.reconciler.run(), name="reconciler")
+        harness.link.put(ConnectionState.CONNECTED)
+        await eventually(is_marked, within_s=10, what="its step is in the air")
+        monkeypatch.setattr(harness.store, "progress", Recorded(Progress()))
+        await eventually(is_resumed, within_s=10, what="it goes on after its step")
+        loop.cancel()
+
+
+@pytest.mark.parametrize("event", ["reconnect", "hurry"])
+async def test_a_pass_begins_soon_after_a_reconnect_and_when_hurried(harness: Harness, event: str) -> None:
+    execution = await submitted(harness)
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(harness.reconciler.run(), name="reconciler")
+        await until_true(lambda: len(harness.gateway.asked) == 1, what="the first pass")
+        await asyncio.sleep(SETTLE_S)
+        if event == "reconnect":
+            harness.disconnect()
+            await asyncio.sleep(2 * SETTLE_S)
+            assert len(harness.gateway.asked) == 1, "nothing is asked while Temporal is away"
+            harness.link.put(ConnectionState.CONNECTED)
+        else:
+            harness.reconciler.hurry()
+        await until_true(lambda: harness.gateway.asked == [execution.workflow.id] * 2, within_s=10, what="the second")
+        loop.cancel()

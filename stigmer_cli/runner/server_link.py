@@ -25,7 +25,7 @@ from stigmer_cli.fair_timeout import FairTimeout
 ASK_EVERY_S, ASK_AGAIN_S = 0.75, 0.25
 """How often the server is asked while it answers, and once it has not."""
 
-CALM_EVERY_S = 1.5
+CALM_EVERY_S = 2.0
 """While it answers at once and the runner performs nothing: an answer counts for longer than that."""
 
 AT_ONCE_S = 0.1
@@ -33,7 +33,7 @@ AT_ONCE_S = 0.1
 ASK_AT_FIRST_S = 0.03
 """Until the first answer: the server of the same stack is starting, and everything waits for it."""
 
-SERVED_MAX_S = 2.0
+SERVED_MAX_S = 2.5
 """For how long an answer counts."""
 
 ANSWER_MIN_S = 0.5

@@ -29,7 +29,7 @@ RUNNER_GRACE_S, SERVER_GRACE_S, TEMPORAL_GRACE_S = 4.5, 2.5, 2.0
 Their sum leaves a second and a half of the ten that `down` may take.
 """
 
-ASK_HTTP = "GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+ASK_HTTP = "GET /livez HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
 ASK_GRPC = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 """The connection preface and an empty SETTINGS frame (RFC 9113, 3.4); a server that lives answers with its own."""
 
@@ -173,5 +173,9 @@ def _ourselves(settings: Settings, env: Mapping[str, str], *, name: str, command
         log=settings.home.logs / f"{name}.log",
         stop_order=1 if is_server else 0,
         stop_grace_s=SERVER_GRACE_S if is_server else RUNNER_GRACE_S,
-        liveness=Liveness(host=LOOPBACK, port=settings.server_port, question=ASK_HTTP) if is_server else None,
+        liveness=_liveness_of_server(settings.server_port) if is_server else None,
     )
+
+
+def _liveness_of_server(port: int) -> Liveness:
+    return Liveness(host=LOOPBACK, port=port, question=ASK_HTTP.format(host=LOOPBACK, port=port))

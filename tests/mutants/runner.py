@@ -33,7 +33,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="an answer of the server counts for ever",
         file="runner/server_link.py",
-        old="SERVED_MAX_S = 2.0\n",
+        old="SERVED_MAX_S = 2.5\n",
         new="SERVED_MAX_S = 2e9\n",
         caught_by=(SERVER_LINK, WHOSE_SERVER),
     ),

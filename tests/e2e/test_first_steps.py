@@ -228,7 +228,7 @@ def test_a_chat_at_a_terminal_goes_on_after_ctrl_c_and_ends_with_ctrl_d(stigmer:
     chat.send("word " * 200 + "\r")
     chat.expect(r"was asked\): word word")
     chat.sendintr()
-    chat.expect(r"cancelling the answer.*cancelled\r\n.*\x1b\[\?2004h")
+    chat.expect(r"\^C\r\ncancelling the answer.*cancelled\r\n.*\x1b\[\?2004h")
     chat.sendintr()
     chat.expect(r"Ctrl-C again, or Ctrl-D, ends the chat\r\n.*\x1b\[\?2004h")
     chat.sendeof()
@@ -239,6 +239,23 @@ def test_a_chat_at_a_terminal_goes_on_after_ctrl_c_and_ends_with_ctrl_d(stigmer:
     assert "\x1b[3" not in chat.before
     phases = [one["status"]["phase"] for one in stigmer.json("sessions", "get", "at-a-terminal")["items"]]
     assert phases == ["COMPLETED", "CANCELLED"]
+
+
+def test_what_ctrl_c_prints_begins_a_line_of_its_own(stigmer: Stigmer, tmp_path: Path) -> None:
+    script = tmp_path / "turns.yaml"
+    script.write_text("- {text: late, delay: 30}\n")
+    stigmer.apply_agent("late", model=f"script:{script}")
+    environment = {**stigmer.environment, "TERM": "xterm", "NO_COLOR": "1"}
+    run = pexpect.spawn(
+        stigmer.command, ["run", "late", "x"], env=environment, dimensions=(24, 200), timeout=30, encoding="utf-8"
+    )
+    wait_until(lambda: "IN_PROGRESS" in stigmer.ok("executions", "list", "--agent", "late"))
+    run.sendintr()
+    run.expect(r"\^C\r\n(aex-\w+) continues; to follow it: stigmer executions watch (aex-\w+)\r\n")
+    stigmer.ok("executions", "cancel", run.match[1])
+    run.expect(pexpect.EOF)
+    run.close()
+    assert run.exitstatus == 130
 
 
 def test_a_chat_is_suspended_by_ctrl_z_and_goes_on_with_fg(stigmer: Stigmer) -> None:

@@ -78,6 +78,7 @@ class Turn:
     def _interrupt(self) -> None:
         if self._asking is None or self._group is None:
             return
+        self._printer.break_line()
         if self._is_accepted and self._cancelling is None:
             self._printer.note("cancelling the answer; Ctrl-C again returns to the prompt at once")
             self._cancelling = self._group.create_task(self._cancel(), name="cancel")

@@ -139,6 +139,13 @@ class EventPrinter:
             self._out.raw("\n")
             self._at_line_start = True
 
+    def break_line(self) -> None:
+        """End the line on which the terminal has echoed Ctrl-C."""
+        if not self._at_line_start:
+            self.end_line()
+        elif self._out.has_terminal:
+            self._out.note("")
+
     def _say(self, event: EventBody) -> None:
         if event.data.get("role") != "assistant":
             return

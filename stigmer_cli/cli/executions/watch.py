@@ -43,6 +43,7 @@ async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: f
         printer.end_line()
         raise await _conclude_timeout(cli, client, execution_id, timeout_s or 0.0) from None
     except asyncio.CancelledError:
+        printer.break_line()
         printer.note(f"{execution_id} continues; to follow it: stigmer executions watch {execution_id}")
         raise
     _print_end(cli, execution)

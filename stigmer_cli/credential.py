@@ -20,7 +20,9 @@ def read_token(home: Home) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise MachineError(f"cannot read the token file {home.token_file}: {reason_of(error)}") from error
+        raise MachineError(
+            f"cannot read the token file {home.token_file}: {reason_of(error)}", hint="stigmer doctor"
+        ) from error
     if owner != os.geteuid():
         raise MachineError(f"the token file {home.token_file} belongs to uid {owner}", hint="stigmer doctor")
     return text or None
@@ -94,7 +96,7 @@ def _write(path: Path, token: str, *, replace: bool) -> None:
         else:
             _create(path, line)
     except OSError as error:
-        raise MachineError(f"cannot write the token file {path}: {reason_of(error)}") from error
+        raise MachineError(f"cannot write the token file {path}: {reason_of(error)}", hint="stigmer doctor") from error
 
 
 def _create(path: Path, line: bytes) -> None:

@@ -312,7 +312,7 @@ OPTIONS: tuple[Option, ...] = (
         name="temporal_binary",
         variable="STIGMER_TEMPORAL_BINARY",
         parse=_text,
-        about="another temporal binary than the one installed with Stigmer",
+        about="the temporal binary to use in place of the one installed with Stigmer",
     ),
     Option(
         name="openai_base_url",

@@ -10,8 +10,8 @@ from stigmer_cli.supervisor.control import short_name
 
 FSTAB = Path("/etc/fstab")
 MOUNTS = Path("/proc/self/mounts")
-POINT_AT = 1
-"""fstab(5): the second field of a line is the mount point."""
+POINT_AT, KIND_AT = 1, 2
+"""fstab(5): the second field of a line is the mount point, the third the type of the file system."""
 
 
 def nearest(path: Path) -> Path:
@@ -19,10 +19,10 @@ def nearest(path: Path) -> Path:
     return next((one for one in (path, *path.parents) if one.exists()), path)
 
 
-def mount_of(path: Path) -> Path:
-    """Where the file system that `path` lies on is mounted."""
-    found = path.resolve()
-    return next((one for one in (found, *found.parents) if one.is_mount()), found)
+def mount_of(path: Path, mounts: Path = MOUNTS) -> Path:
+    """Where the file system that `path` lies on is mounted; a bind mount is seen only where the system lists mounts."""
+    found, points = path.resolve(), {point for point, _kind in _mounted(mounts)}
+    return next((one for one in (found, *found.parents) if one in points or one.is_mount()), found)
 
 
 def is_read_only(path: Path) -> bool:
@@ -42,17 +42,9 @@ def missing_mount(home: Path, fstab: Path = FSTAB) -> Path | None:
 
 def file_system_of(path: Path, mounts: Path = MOUNTS) -> str:
     """The type of the file system that `path` lies on, as in mount(8); empty where the system does not say."""
-    point = mount_of(path)
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    found = ""
-    for line in lines:
-        _device, place, kind, *_ = line.split()
-        if Path(place.replace("\\040", " ")) == point:
-            found = kind  # the last one covers the others
-    return found
+    point = mount_of(path, mounts)
+    kinds = [kind for place, kind in _mounted(mounts) if place == point]
+    return kinds[-1] if kinds else ""  # the last one covers the others
 
 
 def takes_locks_and_sockets(folder: Path) -> bool:
@@ -70,6 +62,16 @@ def takes_locks_and_sockets(folder: Path) -> bool:
         os.close(fd)
         probe.unlink(missing_ok=True)
     return True
+
+
+def _mounted(mounts: Path) -> list[tuple[Path, str]]:
+    """The mount points and types of file systems in `mounts`, in the order in which they were mounted."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    fields = [line.split() for line in lines]
+    return [(Path(field[POINT_AT].replace("\\040", " ")), field[KIND_AT]) for field in fields if len(field) > KIND_AT]
 
 
 def _points(fstab: Path) -> list[Path]:

@@ -73,8 +73,8 @@ async def init_project(directory: Path, known: KnownHomes, *, user_home: Path | 
         raise ConfigError(f"{error.filename} is not a folder", hint=f"mv {name} {name}.old") from error
     except OSError as error:
         raise MachineError(f"cannot make {home.path}: {reason_of(error)}", hint=way_out(directory, error)) from error
-    around = find_project_home(directory.parent, user_home / FOLDER_NAME if user_home else None)
-    left = around if home.path in project.made else None
+    is_new = home.path in project.made and directory != directory.parent
+    left = find_project_home(directory.parent, user_home / FOLDER_NAME if user_home else None) if is_new else None
     return replace(project, left=left, warnings=tuple(_warn(home.path)))
 
 

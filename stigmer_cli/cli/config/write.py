@@ -11,6 +11,7 @@ from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, write_atomically
 from stigmer_cli.settings import BY_NAME, Source, parse_setting, require_trusted
 from stigmer_cli.stack.endpoints_file import read_endpoints
+from stigmer_cli.stack.home import way_out
 from stigmer_cli.stack.precedence import DATABASE
 from stigmer_cli.stack.settings_record import RUNNER, read_settings_record, readers
 
@@ -55,7 +56,7 @@ def _write(file: Path, document: TOMLDocument) -> None:
         # Through a link, as those who keep their settings in a repository have it: the link itself stays.
         write_atomically(file.resolve(), tomlkit.dumps(document).encode(), OWNER_ONLY)
     except OSError as error:
-        raise MachineError(f"cannot write {file}: {reason_of(error)}") from error
+        raise MachineError(f"cannot write {file}: {reason_of(error)}", hint=way_out(file.parent, error)) from error
 
 
 def _note_when_it_counts(cli: Cli, name: str) -> None:

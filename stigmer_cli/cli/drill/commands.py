@@ -33,11 +33,11 @@ def drill(
         int | None, typer.Option("--faults", min=1, metavar="N", help="Inject N faults in a random order.")
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Repeat the order of an earlier drill.")] = None,
-    here: Annotated[bool, typer.Option("--here", help="Hurt the stack of this home, not a throw-away one.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Use the stack of this home, not a throw-away one.")] = False,
     yes: Yes = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Hurt a stack on purpose, and certify that it heals.
+    """Inject faults into a stack, and certify that it heals.
 
     It starts a stack in a throw-away home, runs executions in it, and injects one fault after another. The table says
     how soon each was noticed and healed, and how many executions were lost or done twice. Exits 0 only if none was.

@@ -126,7 +126,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most this many.")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="Show all of them.")] = False,
     cursor: Annotated[
-        str | None, typer.Option("--cursor", metavar="CURSOR", help="Continue an earlier list behind its nextCursor.")
+        str | None, typer.Option("--cursor", metavar="CURSOR", help="Continue an earlier list from its nextCursor.")
     ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:

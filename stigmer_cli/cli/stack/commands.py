@@ -22,11 +22,13 @@ UiSwitch = Annotated[
 TemporalAddress = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Use a Temporal that runs elsewhere.")]
 AdoptTemporal = Annotated[
     bool,
-    typer.Option("--adopt-temporal", help="Move a shared store to this stack's Temporal. Servers on the old one end."),
+    typer.Option(
+        "--adopt-temporal", help="Move a shared store to this stack's Temporal. Servers that use the old one exit."
+    ),
 ]
-AutoPorts = Annotated[bool, typer.Option("--auto-ports", help="Take free ports if the usual ones are taken.")]
+AutoPorts = Annotated[bool, typer.Option("--auto-ports", help="Use free ports if the usual ones are taken.")]
 NewDatabase = Annotated[
-    bool, typer.Option("--new-database", help="Use another database than before. Executions are not moved.")
+    bool, typer.Option("--new-database", help="Use a different database. Executions are not moved.")
 ]
 NewStore = Annotated[
     bool, typer.Option("--new-store", help="Accept that the recorded store is gone. Its executions are not restored.")
@@ -38,7 +40,8 @@ def init(
     ctx: typer.Context,
     *,
     directory: Annotated[
-        str | None, typer.Option("--directory", metavar="DIRECTORY", help="The project's directory. Default: this one.")
+        str | None,
+        typer.Option("--directory", metavar="DIRECTORY", help="The project's directory. Default: the current one."),
     ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
@@ -54,7 +57,9 @@ def init(
 def up(
     ctx: typer.Context,
     *,
-    attach: Annotated[bool, typer.Option("--attach", help="Stay, and show the logs. Ctrl-C stops the stack.")] = False,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Stay here and show the logs. Ctrl-C stops the stack.")
+    ] = False,
     wait_timeout: WaitTimeout = 60.0,
     port: Annotated[str | None, typer.Option("--port", metavar="PORT", help="Port of the server.")] = None,
     temporal_port: Annotated[str | None, typer.Option(metavar="PORT", help="Port of Temporal.")] = None,

@@ -17,7 +17,7 @@ def top(
     ] = None,
     stuck: Annotated[bool, typer.Option("--stuck", help="Begin with the stuck executions only.")] = False,
 ) -> None:
-    """Watch stack and executions on the whole screen.
+    """Watch the stack and its executions, full screen.
 
     Single keys act on the selected execution: get, cancel, reconcile; R restarts a part, q leaves.
     """

@@ -54,9 +54,9 @@ def first_failure(copy: Path, tests: str) -> str:
         )
     except subprocess.TimeoutExpired:
         return f"{tests} (it never ended)"
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED tests", "ERROR tests"))]
     if done.returncode == 1 and failed:
-        return failed[0].removeprefix("FAILED ").split(" - ")[0]
+        return failed[0].split(" - ")[0].split(" ", 1)[1]
     if done.returncode != 0:
         return f"{tests} (pytest ended with {done.returncode})"
     return ""

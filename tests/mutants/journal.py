@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 STEPS = "tests/contracts/store/test_steps.py"
+BEGIN_ANSWERS = "tests/contracts/store/test_begin_answers.py"
 JOURNAL = "tests/integration/runner/test_journal.py"
 ATTEMPT = "tests/unit/runner/test_attempt.py"
 
@@ -39,7 +40,7 @@ MUTANTS: tuple[Mutant, ...] = (
             '            if execution is None or execution["epoch"] != epoch:\n'
             "                return Begun(answer=BeginAnswer.STALE)\n"
         ),
-        caught_by=(STEPS,),
+        caught_by=(BEGIN_ANSWERS,),
     ),
     Mutant(
         name="a step ends by the word of a call that no longer has it",

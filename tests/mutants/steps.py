@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 SEEDS = "tests/simulation/test_steps.py"
 STEPS = "tests/contracts/store/test_steps.py"
+BEGIN_ANSWERS = "tests/contracts/store/test_begin_answers.py"
 RESUMING = "tests/contracts/store/test_resuming.py"
 LOOP = "tests/integration/runner/test_agent_loop.py"
 WAITS = "tests/contracts/store/test_waits.py"
@@ -22,7 +23,7 @@ MUTANTS: tuple[Mutant, ...] = (
         file="store/steps.py",
         old="    if not step.is_in_the_air:\n",
         new="    if step.state is StepState.UNKNOWN or not step.is_in_the_air:\n",
-        caught_by=(STEPS,),
+        caught_by=(BEGIN_ANSWERS,),
     ),
     Mutant(
         name="an attempt of an earlier epoch begins a step",
@@ -32,7 +33,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "                return Begun(answer=BeginAnswer.STALE)\n"
         ),
         new="            if execution is None:\n                return Begun(answer=BeginAnswer.STALE)\n",
-        caught_by=(STEPS,),
+        caught_by=(BEGIN_ANSWERS,),
     ),
     Mutant(
         name="an attempt that was overtaken ends a step",

@@ -3,7 +3,7 @@
 import json
 
 from stigmer_cli.api.reports import GenerationsBody
-from tests.unit.runner.test_workflow_attempt import Runner, play
+from tests.unit.runner.workflow_player import Runner, play
 
 
 def perform(text: str, generations: GenerationsBody | None) -> Runner:

@@ -3,7 +3,7 @@
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor
 from tests.support.workflow_reports import output_of
-from tests.unit.runner.test_workflow_attempt import Runner, play
+from tests.unit.runner.workflow_player import Runner, play
 
 AGENT = "do: [{ask: {call: agent, with: {agent: echo, message: '${ .say }'}}}]"
 FREE = """

@@ -14,7 +14,7 @@ from stigmer_cli.workflow.runtime import Functions
 from tests.support.fakes import START
 from tests.support.fakes_temporal import in_virtual_time
 from tests.support.workflow_reports import output_of
-from tests.unit.runner.test_workflow_attempt import EXECUTION, LateMessages, Runner
+from tests.unit.runner.workflow_player import EXECUTION, LateMessages, Runner
 
 CALL = "{call: agent, with: {n: 1}}"
 SLOW = "do: [{w: {wait: PT20S}}], timeout: {after: PT10S}"

@@ -86,7 +86,7 @@ def run(
     limit: LimitOptions = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Run an agent or a workflow, and print what it gives.
+    """Run an agent or a workflow, and print its output.
 
     Exits 1 if the execution fails or is paused.
     """
@@ -351,9 +351,9 @@ def reconcile(
     yes: Yes = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Submit executions again whose workflow Temporal has lost.
+    """Submit again the executions whose workflow Temporal has lost.
 
-    Such an orphan is PENDING: no run of it has had an effect, so that submitting it again is safe. Reconcile also takes
+    Such an orphan is PENDING: no run of it has had an effect, so submitting it again is safe. Reconcile also takes
     outcomes from Temporal that the store has missed, and marks lost executions for your attention.
 
     Exit code 0: nothing is left to do; 1: something is left; 4: Temporal is away, and nothing was changed.

@@ -119,10 +119,17 @@ class StuckWatch:
         """Whether what is queued is on its way to Temporal."""
 
     async def run(self) -> None:
-        """Judge all open executions in rounds for ever; raises what the store raises."""
+        """Judge all open executions in rounds for ever; raises what the store raises.
+
+        If none is open, and only this process writes, the next round begins after one more write was made.
+        """
         while True:
+            writes = self._store.writes
             await self.run_once()
+            is_idle = writes is not None and not await self._is_any_open()
             await self._clock.sleep(EVERY_S)
+            while is_idle and writes == self._store.writes:
+                await self._clock.sleep(EVERY_S)
 
     async def run_once(self) -> None:
         """Look at the next `PASS_MAX`; at the end of a round, tell how many of each class there are."""
@@ -229,6 +236,9 @@ class StuckWatch:
 
     def _make_filter(self) -> Filter:
         return Filter(phases=OPEN, aged=Aged.by(self._clock.now(), s=GRACE_S))
+
+    async def _is_any_open(self) -> bool:
+        return bool((await self._store.executions.list(self._make_filter(), limit=1, cursor=None)).items)
 
     async def _read_page(self, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
         aged = Aged.by(self._clock.now(), s=GRACE_S)

@@ -23,7 +23,7 @@ class Liveness:
     host: str
     port: int
     question: str
-    every_s: float = 2.0
+    every_s: float = 4.0
     answer_within_s: float = 2.0
     silence_max_s: float = 15.0
 

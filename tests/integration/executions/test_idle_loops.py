@@ -10,8 +10,10 @@ from sqlalchemy import event
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Execution
-from stigmer_cli.executions import canceller, dispatcher
+from stigmer_cli.executions import canceller, dispatcher, stuck_watch
 from stigmer_cli.executions.dispatcher import Dispatcher
+from stigmer_cli.executions.pollers import Polling
+from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.store.store import Store
 from tests.integration.executions.conftest import Harness
 from tests.support.ids import claim
@@ -46,13 +48,17 @@ async def test_a_row_and_a_wish_to_cancel_are_seen_without_a_nudge(
 
 @asynccontextmanager
 async def _idling(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """The canceller, and a dispatcher that nobody nudges, from after their first turns on."""
+    """The canceller, the stuck watch, and a dispatcher that nobody nudges, from after their first turns on."""
     monkeypatch.setattr(dispatcher, "IDLE_MAX_S", IDLE_S)
     monkeypatch.setattr(canceller, "OTHER_SERVERS_S", IDLE_S)
-    rng = random.Random(1)
-    alone = Dispatcher(harness.store, harness.gateway, harness.link, clock=SystemClock(), rng=rng)
+    monkeypatch.setattr(stuck_watch, "EVERY_S", IDLE_S)
+    clock, rng = SystemClock(), random.Random(1)
+    alone = Dispatcher(harness.store, harness.gateway, harness.link, clock=clock, rng=rng)
+    watch = StuckWatch(harness.store, harness.gateway, harness.link, polling=Polling, clock=clock)
     async with asyncio.TaskGroup() as group:
-        loops = [group.create_task(loop(), name=loop.__qualname__) for loop in (alone.run, harness.canceller.run)]
+        loops = [
+            group.create_task(loop(), name=loop.__qualname__) for loop in (alone.run, harness.canceller.run, watch.run)
+        ]
         await asyncio.sleep(TURNS_S)  # nothing tells that a loop does nothing
         yield
         for loop in loops:

@@ -49,7 +49,11 @@ Reference = IdPart | Newest
 
 
 def parse_reference(text: str) -> Reference:
-    """What `text` refers to; upper case counts as lower. Raises RequestError, which says what can be written."""
+    """What `text` refers to; upper case counts as lower. Raises RequestError, which says what can be written.
+
+    Spaces around it do not count, nor the CR of a line that was written on Windows.
+    """
+    text = text.strip()
     if found := _NEWEST.fullmatch(text):
         return Newest(is_failed=found["failed"] is not None, agent=found["agent"])
     found = _PART.fullmatch(text.lower())
@@ -62,6 +66,7 @@ def parse_reference(text: str) -> Reference:
 
 def check_reference(text: str) -> str:
     """The full id that `text` is, or the reference as it is; raises RequestError for anything else."""
+    text = text.strip()
     if is_id(text):
         return text
     if ID_PATTERN.fullmatch(text.lower()):

@@ -36,7 +36,7 @@ def test_anything_else_is_refused_with_what_can_be_written(text: str) -> None:
     assert refused.value.exit_code == 2
 
 
-@pytest.mark.parametrize("text", [f"{WHOLE}0", f"{WHOLE[:-1]}é", "1wp%", "1wp_", "x" * 1000, "1wpt\n"])
+@pytest.mark.parametrize("text", [f"{WHOLE}0", f"{WHOLE[:-1]}é", "1wp%", "1wp_", "x" * 1000, "1w\npt"])
 def test_no_pattern_and_nothing_longer_than_an_id_gets_through(text: str) -> None:
     with pytest.raises(RequestError):
         check_reference(text)
@@ -45,6 +45,12 @@ def test_no_pattern_and_nothing_longer_than_an_id_gets_through(text: str) -> Non
 def test_a_whole_id_stays_as_it_is_and_capitals_are_forgiven() -> None:
     assert check_reference(WHOLE) == check_reference(WHOLE.upper()) == WHOLE
     assert check_reference("@last") == "@last"
+
+
+def test_spaces_around_it_do_not_count() -> None:
+    """As the CR of a list of ids that was written on Windows."""
+    assert [check_reference(f"{text}\r") for text in (WHOLE, "1wpt", "@last")] == [WHOLE, "1wpt", "@last"]
+    assert parse_reference(" 1wpt\n") == parse_reference("1wpt")
 
 
 def test_a_part_with_its_kind_is_a_beginning_and_one_without_may_be_either() -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from stigmer_cli.clock import SystemClock
+from stigmer_cli.errors import reason_of
 from stigmer_cli.inherited_signals import reset_inherited_signals
 from stigmer_cli.open_files import raise_files_limit
 from stigmer_cli.supervisor.lock import FileLock
@@ -31,7 +32,7 @@ def main() -> None:
             _give_up(HELD, f"another supervisor (pid {lock.holder()}) holds {lock.path}")
         asyncio.run(_supervise(spec, lock))
     except OSError as error:
-        _give_up(BROKEN, str(error))
+        _give_up(BROKEN, reason_of(error))
 
 
 async def _supervise(spec: SupervisorSpec, lock: FileLock) -> None:

@@ -22,6 +22,14 @@ def own_host_name() -> str:
     return os.fsencode(socket.gethostname()).decode("utf-8", "replace")
 
 
+def hosts_to_try(host: str) -> tuple[str, ...]:
+    """What to connect to for `host`, one after the other: `localhost` is this machine, by either address.
+
+    Some systems know it by its IPv6 address only, and some not at all (RFC 6761, 6.3); a stack listens on 127.0.0.1.
+    """
+    return (host, "127.0.0.1", "::1") if host.lower().removesuffix(".") == "localhost" else (host,)
+
+
 def parse_port(text: str) -> int:
     """A port from 1 to `PORT_MAX`; raises ConfigError."""
     try:

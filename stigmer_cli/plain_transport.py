@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import h11
 import httpx
 
+from stigmer_cli.host_names import hosts_to_try
 from stigmer_cli.waits import wait_at_most
 
 CONNECTIONS_MAX = 100
@@ -198,9 +199,7 @@ class PlainTransport(httpx.AsyncBaseTransport):
         loop, demand = asyncio.get_running_loop(), self._demand()
         try:
             async with asyncio.timeout(limit_s):
-                _transport, wire = await loop.create_connection(
-                    Wire, self._host, self._port, happy_eyeballs_delay=HAPPY_EYEBALLS_S
-                )
+                wire = await self._reach(loop)
         except TimeoutError as error:
             raise httpx.ConnectTimeout("no connection in time") from error
         except socket.gaierror as error:
@@ -215,6 +214,17 @@ class PlainTransport(httpx.AsyncBaseTransport):
                 raise
         wire.met = demand
         return wire
+
+    async def _reach(self, loop: asyncio.AbstractEventLoop) -> Wire:
+        first: OSError | None = None
+        for host in hosts_to_try(self._host):
+            try:
+                _, wire = await loop.create_connection(Wire, host, self._port, happy_eyeballs_delay=HAPPY_EYEBALLS_S)
+            except OSError as error:
+                first = first or error
+            else:
+                return wire
+        raise first or OSError("no address")
 
 
 class _Exchange:

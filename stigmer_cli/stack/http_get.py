@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from stigmer_cli.host_names import hosts_to_try
 from stigmer_cli.proxies import PORTS
 from stigmer_cli.server_proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
 
@@ -39,7 +40,7 @@ async def http_get(
     context = _trust(url, ca_file) if parts.scheme == "https" else None
     host = parts.netloc.rpartition("@")[2]
     port = parts.port or PORTS["http" if context is None else "https"]
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
+    reader, writer = await _open(parts.hostname or "", port, context)
     try:
         if rule is TokenRule.AFTER_PROOF:
             await _require_proof(reader, writer, host, token)
@@ -57,6 +58,18 @@ async def http_get(
         writer.transport.abort()
         raise
     return _read_answer(answer)
+
+
+async def _open(
+    host: str, port: int, context: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    first: OSError | None = None
+    for one in hosts_to_try(host):
+        try:
+            return await asyncio.open_connection(one, port, ssl=context, server_hostname=host if context else None)
+        except OSError as error:
+            first = first or error
+    raise first or OSError("no address")
 
 
 async def _read_all(reader: asyncio.StreamReader) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +26,7 @@ from temporalio.service import KeepAliveConfig, RPCError, RPCStatusCode
 
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.errors import reason_of
+from stigmer_cli.host_names import hosts_to_try
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled, WorkflowMissing, translate
 from stigmer_cli.temporal.secure import find_tls_cause, tls_of
@@ -93,17 +94,7 @@ class SdkDialer:
         the key is refused, or where both ends do not agree on TLS.
         """
         try:
-            client = await Client.connect(
-                target.address,
-                namespace=target.namespace,
-                api_key=read_api_key(target),
-                tls=tls_of(target),
-                identity=identity,
-                keep_alive_config=KEEP_ALIVE,
-                # On one machine to compress what is sent only takes time, at both ends.
-                grpc_compression=GrpcCompression.NONE if target.is_loopback else GrpcCompression.GZIP,
-                runtime=quiet_runtime(),
-            )
+            client = await _connect(target, identity)
         except RuntimeError as error:
             raise _refused(error) or await find_tls_cause(error, target, clock=self._clock) or error from error
         return SdkSession(client=client, target=target)
@@ -121,11 +112,18 @@ class SdkDialer:
 
         Temporal closes it after two minutes without a word (grpc-go's connection timeout, 120 s).
         """
-        host, _, port = target.address.rpartition(":")
-        line, _ = await asyncio.get_running_loop().create_connection(
-            lambda: _Listener(ended), host.strip("[]"), int(port)
-        )
-        return line
+        first: OSError | None = None
+        for address in _addresses_to_try(target):
+            host, _, port = address.rpartition(":")
+            try:
+                line, _ = await asyncio.get_running_loop().create_connection(
+                    lambda: _Listener(ended), host.strip("[]"), int(port)
+                )
+            except OSError as error:
+                first = first or error
+            else:
+                return line
+        raise first or OSError("no address")
 
 
 class _Listener(asyncio.Protocol):
@@ -136,6 +134,34 @@ class _Listener(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._ended()
+
+
+async def _connect(target: Target, identity: str) -> Client:
+    """A connected client; raises RuntimeError where nobody listens, as the address that is named says it."""
+    first: RuntimeError | None = None
+    for address in _addresses_to_try(target):
+        try:
+            return await Client.connect(
+                address,
+                namespace=target.namespace,
+                api_key=read_api_key(target),
+                tls=tls_of(target),
+                identity=identity,
+                keep_alive_config=KEEP_ALIVE,
+                # On one machine to compress what is sent only takes time, at both ends.
+                grpc_compression=GrpcCompression.NONE if target.is_loopback else GrpcCompression.GZIP,
+                runtime=quiet_runtime(),
+            )
+        except RuntimeError as error:
+            first = first or error
+    raise first or RuntimeError("no address")
+
+
+def _addresses_to_try(target: Target) -> Sequence[str]:
+    """The address, and for `localhost` what it may not be resolved to; a certificate is for the name only."""
+    host, _, port = target.address.rpartition(":")
+    others = () if target.is_tls else hosts_to_try(host)[1:]
+    return (target.address, *(f"[{one}]:{port}" if ":" in one else f"{one}:{port}" for one in others))
 
 
 def read_api_key(target: Target) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.installed import Stigmer
+from tests.support.installed import Stigmer, installed
 
 pytestmark = pytest.mark.skipif(not (shutil.which("unshare") and os.geteuid() == 0), reason="needs root and unshare(1)")
 
@@ -48,3 +48,19 @@ def test_up_names_what_is_missing(tmp_path: Path, machine: Sequence[str], error:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [f"home: {tmp_path / 'home'}", f"error: {error}", f"hint: {hint}"]
+
+
+def test_a_temporal_at_localhost_is_reached_where_the_system_knows_no_localhost(tmp_path: Path) -> None:
+    (tmp_path / "hosts").touch()
+    without = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0/hosts" /etc/hosts && exec "$@"', str(tmp_path))
+    with installed(tmp_path / "first") as first, installed(tmp_path / "second") as second:
+        first.ok("up")
+        address = f"localhost:{first.environment['STIGMER_TEMPORAL_PORT']}"
+        done = subprocess.run(
+            [*without, second.command, "up", "--temporal-address", address],
+            env=second.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

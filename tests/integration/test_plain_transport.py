@@ -1,6 +1,7 @@
 """The transport over plain TCP against servers that answer in every way a server may, and in some that it may not."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ import pytest
 
 from stigmer_cli import plain_transport
 from stigmer_cli.plain_transport import CONNECTIONS_MAX, PlainTransport, Wire
+from stigmer_cli.stack.http_get import http_get
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 SHORT = httpx.Timeout(0.2)
@@ -239,3 +241,35 @@ async def test_an_answer_that_ends_after_the_transport_leaves_no_connection() ->
         await server.transport.aclose()
         await response.aread()
         assert server.transport._kept == []
+
+
+async def answer_and_close(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+    writer.close()
+
+
+class LocalhostElsewhere:
+    """A resolver that knows `localhost` by its IPv6 address only, as some machines do, or not at all."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, is_known: bool) -> None:
+        self._resolve, self._is_known = loop.getaddrinfo, is_known
+
+    async def __call__(self, host: str, port: int, **hints: int) -> object:
+        if host == "localhost" and not self._is_known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return await self._resolve("::1" if host == "localhost" else host, port, **hints)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_localhost_is_this_machine_whatever_the_system_takes_it_for(
+    monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with serving(answer_and_close) as (server, _):
+        monkeypatch.setattr(loop, "getaddrinfo", LocalhostElsewhere(loop, is_known=is_known))
+        url = f"http://localhost:{server.port}/livez"
+        async with httpx.AsyncClient(transport=PlainTransport("localhost", server.port)) as client:
+            assert (await client.get(url)).json() == {}
+        assert (await http_get(url, None)).status == 200
+    with pytest.raises(OSError, match="Connect call failed" if is_known else "Name or service not known"):
+        await http_get(url, None)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.errors import StoreBusy
+from stigmer_cli.store import engine
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.engine import Backend, open_backend
 from stigmer_cli.store.migrate import SCRIPTS
@@ -85,6 +86,30 @@ async def test_a_reader_holds_no_snapshot_once_it_has_read(backend: Backend, fil
     with closing(sqlite3.connect(file)) as other:
         other.execute("PRAGMA busy_timeout=2000")
         assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+
+
+async def test_the_log_shrinks_once_nobody_reads_an_old_state_of_the_file_any_more(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "WAL_BYTES_MAX", 500_000)
+    backend = await open_backend(
+        f"sqlite:///{file}", clock=SystemClock(), owner="here", busy_timeout_s=0.2, scripts=SCRIPTS
+    )
+    log = file.with_name(f"{file.name}-wal")
+    async with backend.writer.begin() as connection:
+        await connection.execute(INSERT, {"key": "a", "value": "x"})
+    with closing(sqlite3.connect(file)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM meta").fetchall()
+        for number in range(8):
+            async with backend.writer.begin() as connection:
+                await connection.execute(INSERT, {"key": f"k{number}", "value": "x" * 1_000_000})
+        assert log.stat().st_size > 8_000_000
+    for number in range(3):
+        async with backend.writer.begin() as connection:
+            await connection.execute(INSERT, {"key": f"s{number}", "value": "x"})
+    assert log.stat().st_size <= 500_000
+    await backend.close(keeps_log=False)
 
 
 async def test_what_a_failed_transaction_wrote_is_taken_back_and_the_next_one_counts(backend: Backend) -> None:

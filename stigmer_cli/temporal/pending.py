@@ -73,17 +73,26 @@ class PendingActivity:
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalPause:
-    """Somebody paused the workflow in Temporal, or the activity `what` of it; `since` is by Temporal's clock."""
+    """Somebody paused the workflow in Temporal, or the activity `what` of it; `since` is by Temporal's clock.
+
+    `queue`: the activity was not paused, but sent to this task queue, and it waits there since.
+    """
 
     what: str
     who: str
     reason: str
     since: datetime
+    queue: str = ""
 
     @property
     def cause(self) -> str:
         """Why nothing happens, as a clause."""
         why = f": {self.reason}" if self.reason else ""
+        if self.queue:
+            return (
+                f"somebody moved {self.what} in Temporal to the task queue {self.queue}, which our runners do not poll;"
+                " it goes on once it is moved back there"
+            )
         return (
             f"{self.who or 'somebody'} paused {self.what} in Temporal at {iso(self.since)}{why};"
             " it goes on once it is unpaused there"
@@ -126,15 +135,22 @@ def pause_of(described: DescribeWorkflowExecutionResponse) -> TemporalPause | No
             reason=paused.reason[:WORDS_MAX],
             since=_moment(paused.paused_time),
         )
-    return next((_pause_of_activity(one) for one in described.pending_activities if _is_held(one)), None)
+    queue = described.execution_config.task_queue.name
+    return next((_pause_of_activity(one) for one in described.pending_activities if _is_held(one, queue)), None)
 
 
-def _is_held(found: PendingActivityInfo) -> bool:
-    """Whether it is paused; one that is at work goes on until it ends, or notices."""
-    return found.paused and found.state not in _TAKEN | {PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED}
+def _is_held(found: PendingActivityInfo, queue: str) -> bool:
+    """Whether it is paused, or not for `queue`; one that is at work goes on until it ends, or notices."""
+    if found.state in _TAKEN | {PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED}:
+        return False
+    return found.paused or found.activity_options.task_queue.name not in ("", queue)
 
 
 def _pause_of_activity(found: PendingActivityInfo) -> TemporalPause:
+    if not found.paused:
+        queue = found.activity_options.task_queue.name[:WORDS_MAX]
+        since = _moment(found.scheduled_time)
+        return TemporalPause(what=f"its {found.activity_type.name}", who="", reason="", since=since, queue=queue)
     info = found.pause_info
     by = info.rule if info.WhichOneof("paused_by") == "rule" else info.manual
     return TemporalPause(

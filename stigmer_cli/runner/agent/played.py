@@ -9,6 +9,7 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelResponse,
     ModelResponsePart,
+    ModelResponseStreamEvent,
     TextPart,
     ToolCallPart,
     UserPromptPart,
@@ -65,6 +66,10 @@ class PlayedModel(Model):
         """The next answer, in one piece."""
         response = await self.request(messages, model_settings, model_request_parameters)
         yield CompletedStreamedResponse(response, model_request_parameters=model_request_parameters, replay_events=True)
+
+    def watch(self, stream: StreamedResponse) -> AsyncIterator[ModelResponseStreamEvent]:
+        """What comes of an answer."""
+        return aiter(stream)
 
     @property
     def silence(self) -> None:

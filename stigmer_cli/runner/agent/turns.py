@@ -159,8 +159,8 @@ class JournaledModel(WrapperModel):
             )
 
     async def _show(self, stream: StreamedResponse) -> None:
-        conversation, silence = self._conversation, self._source.silence
-        async for event in silence.each(aiter(stream)) if silence else stream:
+        conversation = self._conversation
+        async for event in self._source.watch(stream):
             if text := text_of_event(event):
                 if not conversation.is_answering:
                     conversation.is_answering = True

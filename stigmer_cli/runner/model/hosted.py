@@ -10,7 +10,14 @@ from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.model_provider import OPENAI, Provider, describe_unknown_price
 from stigmer_cli.host_names import find_url_problem
 from stigmer_cli.runner.model.library import ModelLibrary, settings_for
-from stigmer_cli.runner.model.library_answer import describe_cut, has_reason, is_priced, text_of_event, usage_of
+from stigmer_cli.runner.model.library_answer import (
+    describe_cut,
+    has_reason,
+    is_priced,
+    size_of_event,
+    text_of_event,
+    usage_of,
+)
 from stigmer_cli.runner.model.library_chunks import repair_chunks
 from stigmer_cli.runner.model.library_failure import AskedModel, silence_of, translate_failure
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
@@ -19,8 +26,11 @@ from stigmer_cli.runner.secrets import SecretMissing, Secrets
 from stigmer_cli.secret_values import DELIVERED
 
 if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.messages import ModelResponse, ModelResponseStreamEvent
     from pydantic_ai.models import Model, StreamedResponse
+
+ANSWER_CHARS_MAX = 2_000_000
+"""How long an answer may be with its thoughts and calls: a model that repeats itself does so without an end."""
 
 NO_KEY = "no-key-needed"
 """What an endpoint gets where no key is set; libraries insist on one."""
@@ -67,7 +77,7 @@ class HostedModel:
         is_empty = True
         async with self.errors_as_ours(), self._request(work) as response:
             try:
-                async for event in self.silence.each(aiter(response)):
+                async for event in self.watch(response):
                     text = text_of_event(event)
                     if text:
                         is_empty = False
@@ -108,6 +118,18 @@ class HostedModel:
         """Raise ModelFailed where the price of `model`, this one as the library knows it, is not known."""
         if not is_priced(model):
             raise ModelFailed(describe_unknown_price(self._name))
+
+    async def watch(self, response: "StreamedResponse") -> "AsyncGenerator[ModelResponseStreamEvent, None]":
+        """What comes of an answer. Raises ModelBusy where nothing comes, and ModelFailed where it has no end."""
+        chars = 0
+        async for event in self.silence.each(aiter(response)):
+            chars += size_of_event(event)
+            if chars > ANSWER_CHARS_MAX:
+                raise ModelFailed(
+                    f"{self._asked.where} has not ended its answer after {ANSWER_CHARS_MAX:,} characters of text,"
+                    " thoughts and calls"
+                )
+            yield event
 
     @property
     def silence(self) -> Silence:

@@ -50,6 +50,26 @@ def text_of_event(event: "ModelResponseStreamEvent") -> str:
             return ""
 
 
+def size_of_event(event: "ModelResponseStreamEvent") -> int:
+    """How many characters `event` adds: of text, of thoughts, or of the arguments of a call."""
+    from pydantic_ai.messages import (  # noqa: PLC0415
+        PartDeltaEvent,
+        TextPartDelta,
+        ThinkingPartDelta,
+        ToolCallPartDelta,
+    )
+
+    match event:
+        case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+            return len(text)
+        case PartDeltaEvent(delta=ThinkingPartDelta(content_delta=text)):
+            return len(text or "")
+        case PartDeltaEvent(delta=ToolCallPartDelta(args_delta=str(text))):
+            return len(text)
+        case _:
+            return 0
+
+
 def usage_of(response: "ModelResponse", model: str) -> TokenUsage | None:
     """What the provider counted so far, and what that costs; None where it has said nothing."""
     counted = response.usage

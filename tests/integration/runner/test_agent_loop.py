@@ -509,6 +509,24 @@ async def test_a_turn_whose_model_only_keeps_its_connection_alive_is_asked_by_an
     assert caught.value.broke_off
 
 
+ENDLESS: dict[str, dict[str, object]] = {
+    "text": {"content": "again " * 10_000},
+    "thoughts": {"reasoning_content": "again " * 10_000},
+    "arguments": _piece(0, None, None, "again " * 10_000),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+async def test_an_answer_without_an_end_is_ended(agent: Agent, endpoint: Endpoint, what: str) -> None:
+    first: dict[str, object] = {"content": "So. "}
+    if what == "arguments":
+        first = _piece(0, "c", "send", '{"text": "')
+    endpoint.turns = [([first, *[ENDLESS[what]] * 60], "stop")]
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key="k")
+    with pytest.raises(ModelFailed, match="has not ended its answer after 2,000,000 characters of text, thoughts and"):
+        await agent.attempt(spec={}, model=model)
+
+
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 

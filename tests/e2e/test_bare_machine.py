@@ -25,6 +25,10 @@ FEW_TASKS = (
 )
 
 
+def limited_by(limit: str) -> Sequence[str]:
+    return ("bash", "-c", f'{limit}; exec "$@"', "bash")
+
+
 @pytest.mark.parametrize(
     ("machine", "error", "hint"),
     [
@@ -38,6 +42,21 @@ FEW_TASKS = (
             FEW_TASKS,
             "only 40 processes and threads may run here (pids.max), and a stack needs 64 at least",
             "docker run --pids-limit 512, or TasksMax=512 in the systemd unit",
+        ),
+        (
+            limited_by("ulimit -f 1000"),
+            "a file may have only 1000 KiB here (ulimit -f), and a stack needs 65536",
+            "ulimit -f unlimited",
+        ),
+        (
+            limited_by("ulimit -v 700000"),
+            "a process may address only 700000 KiB here (ulimit -v), and a stack needs 983040",
+            "ulimit -v unlimited",
+        ),
+        (
+            limited_by("ulimit -d 100000"),
+            "the data of a process may have only 100000 KiB here (ulimit -d), and a stack needs 196608",
+            "ulimit -d unlimited",
         ),
     ],
 )

@@ -7,6 +7,7 @@ from stigmer_cli.api.listed import ListedExecution, ListedExecutionStatus, Liste
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.time_format import time_beside
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ PHASE_STYLES: dict[Phase, str] = {
     Phase.CANCELLED: "dim",
 }
 
+NAMED_IN_CAUSE = frozenset({StuckClass.WAITING_FOR_MODEL})
+"""Classes whose cause says itself what is waited for: the model, or one of the tool servers."""
+
 NOT_CLAIMED = "no run has claimed it yet"
 
 
@@ -28,7 +32,8 @@ def describe_reason(execution: "ExecutionResource | ListedExecution") -> str:
     """Why it is stuck, else what it waits for, or the error it ended with; may be empty."""
     status, stuck = execution.status, execution.stuck
     if stuck is not None:
-        return f"{stuck.kind}: {drop_workflow_name(stuck.cause, execution.metadata.id)}"
+        cause = drop_workflow_name(stuck.cause, execution.metadata.id)
+        return cause if stuck.kind in NAMED_IN_CAUSE else f"{stuck.kind}: {cause}"
     if status.phase.is_terminal:
         return status.error_text or ""
     if status.waiting is not None:

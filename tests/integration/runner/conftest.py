@@ -25,6 +25,7 @@ from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState, Started
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.runtime import Functions
+from tests.integration.runner.looping_agent import Agent
 from tests.support.blocked_loops import refuse_blocks
 from tests.support.fakes_runner import InMemoryReports, ReportServer, Row
 from tests.support.freezing import freeze
@@ -216,3 +217,9 @@ async def harness(temporal: DevServer, tmp_path: Path) -> AsyncIterator[Harness]
                 for runner in harness.runners:
                     runner.kill()
                 owner.cancel()
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    """With tools, and no execution yet."""
+    return Agent(tmp_path)

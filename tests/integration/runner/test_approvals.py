@@ -1,7 +1,6 @@
 """Calls that a person has to approve: none is performed before, and what was decided is done, once."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +12,10 @@ from stigmer_cli.domain.waiting import Verdict, WaitFor
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.waits import Waits
-from tests.integration.runner.test_agent_loop import Agent, call
+from tests.integration.runner.looping_agent import Agent, call
 from tests.support.model_endpoint import Endpoint
 
 FIRST, SECOND = "/turns/0/calls/0", "/turns/0/calls/1"
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Agent:
-    return Agent(tmp_path)
 
 
 async def asked(agent: Agent, approve: str = "always") -> list[AskedCallBody]:

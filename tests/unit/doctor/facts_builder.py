@@ -51,6 +51,7 @@ ENDPOINTS = Endpoints(
     temporal_port=7233,
     ui_port=None,
 )
+CLOSED = ServerSeen(url="http://127.0.0.1:7234", why="connection refused")
 TEMPORAL = TemporalSeen(
     state="CONNECTED",
     cluster_id="cluster-1",
@@ -207,6 +208,11 @@ def healthy(**changes: Any) -> Facts:
     }
     fields["shell"] = changes.get("settings", fields["settings"])
     return Facts(**(fields | changes | {name: known(value) for name, value in values.items()}))
+
+
+def processes(**changed: ProcessSeen) -> dict[str, ProcessSeen]:
+    """Of each part, with `changed` in place of some."""
+    return {name: ProcessSeen(pid=pid) for name, pid in PIDS.items()} | changed
 
 
 def brief(found: Found) -> tuple[str, str, str]:

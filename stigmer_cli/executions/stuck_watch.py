@@ -238,7 +238,8 @@ class StuckWatch:
         return Filter(phases=OPEN, aged=Aged.by(self._clock.now(), s=GRACE_S))
 
     async def _is_any_open(self) -> bool:
-        return bool((await self._store.executions.list(self._make_filter(), limit=1, cursor=None)).items)
+        """Whether one is, however young: it may be stuck later, without another write."""
+        return bool((await self._store.executions.list(Filter(phases=OPEN), limit=1, cursor=None)).items)
 
     async def _read_page(self, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
         aged = Aged.by(self._clock.now(), s=GRACE_S)

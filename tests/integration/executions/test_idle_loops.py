@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,12 +10,13 @@ from sqlalchemy import event
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions import canceller, dispatcher, stuck_watch
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.pollers import Polling
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.store.store import Store
-from tests.integration.executions.conftest import Harness
+from tests.integration.executions.conftest import Harness, submitted
 from tests.support.ids import claim
 from tests.support.polling import eventually, until_true
 
@@ -44,6 +45,30 @@ async def test_a_row_and_a_wish_to_cancel_are_seen_without_a_nudge(
         await asyncio.sleep(TURNS_S)
         await harness.store.executions.request_cancel(execution.id)
         await until_true(lambda: any(run.is_cancel_requested for run in harness.gateway.runs.values()))
+
+
+async def test_what_is_too_young_to_be_stuck_is_looked_at_once_it_is_older(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last write may be the one that handed it to Temporal, where no runner ever takes it."""
+    monkeypatch.setattr(stuck_watch, "EVERY_S", IDLE_S)
+    await submitted(harness)
+    watch = StuckWatch(harness.store, harness.gateway, harness.link, polling=Polling, clock=SystemClock())
+    watch.observer = rounds = _Rounds()
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(watch.run(), name="watch")
+        await until_true(lambda: rounds.count > 2)  # noqa: PLR2004 - the first was before the loop could be idle
+        loop.cancel()
+
+
+class _Rounds:
+    """An observer."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def record_stuck(self, counts: Mapping[StuckClass, int]) -> None:  # noqa: ARG002 - as it is called
+        self.count += 1
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ This and the next two count from the last attempt on that recorded a step: that 
 
 BEGUN_MAX = 10
 """How often it may begin in all. Temporal also hands it out again where a busy machine, or a slow connection, kept a
-runner that lives from reporting for two seconds: that is not the execution's fault, and yet each attempt may cost."""
+runner that lives from reporting for 2.5 s: that is not the execution's fault, and yet each attempt may cost."""
 
 DELIVERIES_MAX = 25
 """How often Temporal hands it out: also to a frozen runner that does not start it, and to one that dies waiting. Not

@@ -5,6 +5,8 @@ import os
 import shlex
 import shutil
 import stat
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stigmer_cli.credential import rotate_token
@@ -14,15 +16,20 @@ from stigmer_cli.home_trust import can, require_trust
 from stigmer_cli.project_home import FOLDER_NAME, ORIGIN_FILE, Origin, Provenance, find_provenance, record_origin
 from stigmer_cli.settings import HOME_VARIABLE, Home
 from stigmer_cli.stack.mounts import is_read_only, missing_mount, mount_of, nearest
-from stigmer_cli.stack.parts import NAMES
+from stigmer_cli.stack.parts import BACKUPS, NAMES
 from stigmer_cli.supervisor.record import LOCK_FILE
 
 OUR_NAMES = (
-    *("stigmer.db", "store.id", "stack-settings.json", "backups", "damaged-"),
-    *("up.lock", "stack.json", "adopt-temporal", "runner-"),
-    *(f"{name}." for name in NAMES),
+    *("stigmer.db", "temporal.db", "store.id", "stack-settings.json", "damaged-"),
+    *("up.lock", "stack.json", "adopt-temporal", "runner-", "supervisor."),
+    *(f"{name}.log" for name in NAMES),
 )
-"""How the names begin of what is made in the folders of a home."""
+"""How the names begin of what is made in the folders of a home, beside the copies in `BACKUPS`."""
+
+COPIES = ("stigmer-", "temporal.db.")
+"""How the names of those copies begin."""
+
+OF_THE_FILE_SYSTEM = "lost+found"
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 CHAT_HISTORY = "chat-history"
@@ -64,10 +71,20 @@ def _refuse_dangling_link(folder: Path) -> None:
     link = next((one for one in (folder, *folder.parents) if one.is_symlink() and not one.exists()), None)
     if link is None:
         return
+    if _leads_in_a_circle(link):
+        raise MachineError(f"{link} is a link that leads back to itself", hint=f"rm {shlex.quote(str(link))}")
     target = link.resolve()
     unmounted = missing_mount(target)
     hint = f"sudo mount {shlex.quote(str(unmounted))}" if unmounted else f"mkdir -p {shlex.quote(str(target))}"
     raise MachineError(f"{link} is a link to {target}, which is not there", hint=hint)
+
+
+def _leads_in_a_circle(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _refuse_foreign_folders(home: Home) -> None:
@@ -144,21 +161,36 @@ def purge_home(home: Home) -> list[Path]:
         if not (path.exists() or path.is_symlink()):
             continue
         try:
-            deleted.append(_delete(path))
+            deleted.extend(_delete(path))
         except OSError as error:
             raise MachineError(f"cannot delete {path}: {error}", hint=f"delete {path} yourself") from error
     remove_leftovers(home.path)
     return deleted
 
 
-def _delete(path: Path) -> Path:
-    """Delete the file or folder; returns it, with `*` where only what was in it is gone."""
-    if path.is_dir() and (path.is_symlink() or path.is_mount()):
-        folder = path.resolve()
-        names = OUR_NAMES if path.is_symlink() else ("",)  # who sets a link may have more there
-        for entry in folder.iterdir():
-            if entry.name.startswith(names):
-                _delete(entry)
-        return folder / "*"
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _delete(path: Path) -> Sequence[Path]:
+    """Delete the file or folder; returns what is gone, with `*` for all that was in a folder which stays."""
+    if path.is_symlink() and path.is_dir():
+        return _delete_ours(path.resolve())
+    if not path.is_mount():
+        return [_remove(path)]
+    for entry in path.iterdir():
+        if entry.name != OF_THE_FILE_SYSTEM:
+            _remove(entry)
+    return [path / "*"]
+
+
+def _delete_ours(folder: Path) -> Sequence[Path]:
+    """Delete what Stigmer has made in `folder`: who has set a link to it may have more there."""
+    copies = folder / BACKUPS
+    made = [*folder.iterdir()] if copies.is_symlink() or not copies.is_dir() else [*folder.iterdir(), *copies.iterdir()]
+    deleted = [_remove(path) for path in made if path.name.startswith(OUR_NAMES if path.parent == folder else COPIES)]
+    remove_leftovers(folder)
+    with suppress(OSError):  # it is not there, or holds something else
+        copies.rmdir()
+    return deleted
+
+
+def _remove(path: Path) -> Path:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     return path

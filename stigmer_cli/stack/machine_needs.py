@@ -19,9 +19,9 @@ TASKS_MIN = 64
 
 KIB = 1024
 LIMITS = (
-    (resource.RLIMIT_FSIZE, 64 * KIB, "-f", "a file may have"),
-    (resource.RLIMIT_AS, 960 * KIB, "-v", "a process may address"),
-    (resource.RLIMIT_DATA, 192 * KIB, "-d", "the data of a process may have"),
+    (resource.RLIMIT_FSIZE, 64 * KIB, "-f", "LimitFSIZE", "a file may have"),
+    (resource.RLIMIT_AS, 960 * KIB, "-v", "LimitAS", "a process may address"),
+    (resource.RLIMIT_DATA, 192 * KIB, "-d", "LimitDATA", "the data of a process may have"),
 )
 """Limits of a shell that all parts inherit, in KiB: with less, Temporal ends at its start without a word of the limit.
 
@@ -51,12 +51,15 @@ def require_machine() -> None:
 
 
 def _require_limits() -> None:
-    for kind, needed_kib, option, what in LIMITS:
-        soft, _hard = resource.getrlimit(kind)
+    for kind, needed_kib, option, name, what in LIMITS:
+        soft, hard = resource.getrlimit(kind)
         if soft != resource.RLIM_INFINITY and soft < needed_kib * KIB:
+            is_lasting = hard != resource.RLIM_INFINITY  # ulimit of bash lowers the hard limit, too
             raise MachineError(
                 f"{what} only {soft // KIB} KiB here (ulimit {option}), and a stack needs {needed_kib}",
-                hint=f"ulimit {option} unlimited",
+                hint=f"a new shell, or {name}=infinity in the systemd unit"
+                if is_lasting
+                else f"ulimit {option} unlimited",
             )
 
 

@@ -44,19 +44,19 @@ def limited_by(limit: str) -> Sequence[str]:
             "docker run --pids-limit 512, or TasksMax=512 in the systemd unit",
         ),
         (
-            limited_by("ulimit -f 1000"),
+            limited_by("ulimit -S -f 1000"),
             "a file may have only 1000 KiB here (ulimit -f), and a stack needs 65536",
             "ulimit -f unlimited",
         ),
         (
             limited_by("ulimit -v 700000"),
             "a process may address only 700000 KiB here (ulimit -v), and a stack needs 983040",
-            "ulimit -v unlimited",
+            "a new shell, or LimitAS=infinity in the systemd unit",
         ),
         (
             limited_by("ulimit -d 100000"),
             "the data of a process may have only 100000 KiB here (ulimit -d), and a stack needs 196608",
-            "ulimit -d unlimited",
+            "a new shell, or LimitDATA=infinity in the systemd unit",
         ),
     ],
 )

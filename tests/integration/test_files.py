@@ -278,24 +278,49 @@ def test_a_purge_deletes_what_is_ours_behind_a_link_and_keeps_the_link(home: Hom
     ours = {"data": "stigmer.db-wal", "logs": "runner.log.1", "run": "runner-17.json"}[name]
     (disk / ours).touch()
     (disk / "mine").touch()
-    assert disk / "*" in purge_home(home)
+    assert disk / ours in purge_home(home)
     assert ((home.path / name).is_symlink(), [path.name for path in disk.iterdir()]) == (True, ["mine"])
 
 
+def test_a_purge_behind_a_link_deletes_no_backups_and_no_certificate_of_somebody_else(
+    home: Home, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    (disk / "backups").mkdir(parents=True)
+    prepare_home(home)
+    shutil.rmtree(home.data)
+    home.data.symlink_to(disk)
+    copies = ("backups/stigmer-0001-20260101T000000Z.db", "backups/temporal.db.1.2.3-wal")
+    for name in (*copies, "stigmer.db", "backups/photos.tar", "server.key"):
+        (disk / name).touch()
+    purge_home(home)
+    assert sorted(str(path.relative_to(disk)) for path in disk.rglob("*")) == [
+        "backups",
+        "backups/photos.tar",
+        "server.key",
+    ]
+
+
 @pytest.mark.skipif(not (shutil.which("unshare") and os.geteuid() == 0), reason="needs root and unshare(1)")
-def test_a_purge_empties_a_folder_that_is_a_mount_point(home: Home) -> None:
+def test_a_purge_empties_a_folder_that_is_a_mount_point(home: Home, tmp_path: Path) -> None:
     """As a volume of a container: the folder itself cannot go, and was the reason for the rest to stay."""
     prepare_home(home)
     purge = "import sys; from stigmer_cli.stack.home import *; print(*purge_home(Home(path=Path(sys.argv[1]))))"
-    mounted = 'mount -t tmpfs -o mode=700 none "$1/data" && mkdir "$1/data/backups" && shift && exec "$@"'
+    elsewhere = tmp_path / "backups" / "theirs"
+    elsewhere.mkdir(parents=True)
+    mounted = (
+        'mount -t tmpfs -o mode=700 none "$1/data" && mkdir "$1/data/backups" "$1/data/lost+found"'
+        ' && ln -s "$2" "$1/data/link" && "$3" -c "$4" "$1" && ls "$1/data"'
+    )
     done = subprocess.run(
-        [*("unshare", "--mount", "sh", "-c", mounted, "sh"), home.path, sys.executable, "-c", purge, home.path],
+        [*("unshare", "--mount", "sh", "-c", mounted, "sh"), home.path, tmp_path, sys.executable, purge],
         capture_output=True,
         text=True,
         check=False,
     )
     deleted = (home.data / "*", home.logs, home.run)
-    assert (done.stdout.split(), done.stderr) == ([str(path) for path in deleted], "")
+    assert (done.stdout.split(), done.stderr) == ([*(str(path) for path in deleted), "lost+found"], "")
+    assert elsewhere.is_dir(), "behind a link in it"
 
 
 @pytest.mark.parametrize("name", ["data", "."])
@@ -308,3 +333,10 @@ def test_a_link_that_leads_nowhere_is_named_as_that(tmp_path: Path, name: str) -
     with pytest.raises(MachineError, match=f"{home.path / name} is a link to {away}, which is not there") as caught:
         prepare_home(home)
     assert caught.value.hint == f"mkdir -p '{away}'"
+
+
+def test_a_link_that_leads_back_to_itself_is_named_as_that(home: Home) -> None:
+    home.data.symlink_to(home.data)
+    with pytest.raises(MachineError, match=f"{home.data} is a link that leads back to itself") as caught:
+        prepare_home(home)
+    assert caught.value.hint == f"rm {home.data}"

@@ -23,9 +23,9 @@ MISPAIRED = ("foreign", "mismatched")
 async def reaches_server(facts: Facts) -> Found:
     """A runner takes up work only while its server answers.
 
-    Work that it could not report would only be kept from other runners. Two seconds after the last answer the runner
-    stops, hands back what it holds, and says so in `stigmer logs runner`. It continues by itself as soon as the server
-    answers.
+    Work that it could not report would only be kept from other runners. Two and a half seconds after the last
+    answer the runner stops, hands back what it holds, and says so in `stigmer logs runner`. It continues by itself as
+    soon as the server answers.
     """
     return await _no_runner_in(UNREACHED, facts, well="each reaches its server", hint="stigmer restart server")
 

@@ -57,7 +57,7 @@ async def test_what_is_too_young_to_be_stuck_is_looked_at_once_it_is_older(
     watch.observer = rounds = _Rounds()
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(watch.run(), name="watch")
-        await until_true(lambda: rounds.count > 2)  # noqa: PLR2004 - the first was before the loop could be idle
+        await until_true(lambda: rounds.count > 2)
         loop.cancel()
 
 

@@ -27,9 +27,9 @@ SEEKS_MAX = 250
 """How many quick looks for the first runner, or the next after the last was gone; then looks are slower."""
 
 GONE_AFTER_S = 10.0
-"""A runner that has reported to this server, and has been silent for so long, does not poll: 2.5 s after the last answer
-it stops, three times as long on a machine that gives it no time. Temporal shows its last poll as one of a live runner
-for up to a minute more. Only where no other server has the store: a runner may report to any of them."""
+"""A runner that has reported to this server, and has been silent for so long, does not poll: 2.5 s after the last
+answer it stops, three times as long on a machine that gives it no time. Temporal shows its last poll as one of a live
+runner for up to a minute more. Only where no other server has the store: a runner may report to any of them."""
 
 LOAD_MAX_S = 5.0
 LOADS_MAX = 1_000

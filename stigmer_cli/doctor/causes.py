@@ -10,7 +10,7 @@ from stigmer_cli.doctor.check import Check
 
 MAY_MAKE_FAIL: Mapping[str, tuple[str, ...]] = {
     "STG101": ("STG509",),
-    "STG104": ("STG102", "STG302", "STG103", "STG203", "STG112", "STG117"),
+    "STG104": ("STG102", "STG111", "STG129", "STG302", "STG103", "STG203", "STG112", "STG117"),
     "STG105": ("STG104",),
     "STG106": ("STG104",),
     "STG107": ("STG104", "STG303", "STG205", "STG204", "STG206", "STG212"),
@@ -19,9 +19,10 @@ MAY_MAKE_FAIL: Mapping[str, tuple[str, ...]] = {
 }
 """By check, the checks whose faults make it fail although it does not need them; reported in this order.
 
-A home takes no writes when its file system does not. The stack does not start without room on its disk, its store, its
-ports, Temporal, a program for it, and its database; no part lives without the supervisor. A runner ends, or has nothing
-to do, while its server cannot use the database or Temporal. One that hangs does not poll.
+A home takes no writes when its file system does not. The stack does not start without room on its disk, room under the
+limits of open files and of threads, its store, its ports, Temporal, a program for it, and its database; no part lives
+without the supervisor. A runner ends, or has nothing to do, while its server cannot use the database or Temporal. One
+that hangs does not poll.
 """
 
 IGNORED = frozenset({("STG201", "STG105")})

@@ -1,18 +1,15 @@
 """What a stack needs of the machine, and what a sandbox or a chroot may lack."""
 
-import contextlib
 import os
 import resource
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 from stigmer_cli.errors import MachineError, reason_of
 from stigmer_cli.stack.parts import LOOPBACK
+from stigmer_cli.stack.task_limits import raise_task_limit, read_task_limits
 from stigmer_cli.supervisor.process import IS_LINUX, start_mark
 
 ANY_PORT = 9
-CGROUPS = Path("/sys/fs/cgroup")
 
 TASKS_MIN = 64
 """Processes and threads. An idle stack has 35 on two cores, and fails again and again where only 28 may run."""
@@ -42,11 +39,11 @@ def require_machine() -> None:
     if IS_LINUX and start_mark(os.getpid()) is None:
         raise MachineError("/proc cannot be read: processes cannot be told apart", hint="sudo mount -t proc proc /proc")
     _require_limits()
-    allowed = min(_task_limits(), default=TASKS_MIN)
+    allowed = min((limit.allowed for limit in read_task_limits()), default=TASKS_MIN)
     if allowed < TASKS_MIN:
         raise MachineError(
             f"only {allowed} processes and threads may run here (pids.max), and a stack needs {TASKS_MIN} at least",
-            hint="docker run --pids-limit 512, or TasksMax=512 in the systemd unit",
+            hint=raise_task_limit(allowed),
         )
 
 
@@ -61,21 +58,3 @@ def _require_limits() -> None:
                 if is_lasting
                 else f"ulimit {option} unlimited",
             )
-
-
-def _task_limits() -> Iterator[int]:
-    """What each control group of this process allows, of version 1 or 2; nothing where no limit can be read."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers not in ("", "pids"):
-            continue
-        mount = CGROUPS / controllers
-        folder = mount / group.lstrip("/")
-        for place in (folder, *folder.parents):  # in a container the group may be named as on the host
-            if place.is_relative_to(mount):
-                with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
-                    yield int((place / "pids.max").read_text())

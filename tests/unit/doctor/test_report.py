@@ -48,6 +48,8 @@ def ill(code: str) -> Found:
         (("STG104", "STG203"), "STG203"),
         (("STG106", "STG301"), "STG301"),
         (("STG106", "STG102"), "STG102"),
+        (("STG105", "STG129", "STG107"), "STG129"),
+        (("STG105", "STG111"), "STG111"),
         (("STG403", "STG207"), "STG207"),
         (("STG405", "STG404", "STG504"), "STG404"),
         (("STG101", "STG501"), "STG501"),

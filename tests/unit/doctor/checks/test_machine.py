@@ -1,4 +1,4 @@
-"""What doctor says of the machine: clock, open files, the program of Temporal, each from plain facts."""
+"""What doctor says of the machine: clock, open files, threads, the program of Temporal, each from plain facts."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.clock import iso
 from stigmer_cli.doctor.checks import machine
 from stigmer_cli.doctor.facts.facts import (
     BinarySeen,
@@ -14,10 +15,14 @@ from stigmer_cli.doctor.facts.facts import (
     ProcessSeen,
 )
 from stigmer_cli.settings import Settings, Source
+from stigmer_cli.stack.task_limits import TaskLimit
+from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
+from tests.support.fakes import START
 from tests.unit.doctor.facts_builder import (
     HOME,
     NOBODY,
     brief,
+    child,
     healthy,
     probe,
     processes,
@@ -98,3 +103,66 @@ async def test_few_files_are_a_fault_that_names_whose_and_a_warning_of_this_shel
         "too few files may be open: this shell 64, temporal 64",
         "ulimit -n 4096 && stigmer restart",
     )
+
+
+RUN = "processes and threads run (pids.max)"
+MORE_TASKS = "docker run --pids-limit 512, or TasksMax=512 in the systemd unit"
+ENDED = child("temporal", failures=3, last_exit=ExitRecord(code=2, at=iso(START), why="exit code 2"))
+ENDED_LONG_AGO = child(
+    "temporal", failures=1, last_exit=ExitRecord(code=2, at=iso(START - timedelta(hours=1)), why="exit code 2")
+)
+
+
+def limited(used: int, *, allowed: int = 66, refused: int = 0, temporal: ChildRecord | None = None) -> Facts:
+    tasks = TaskLimit(allowed=allowed, used=used, refused=refused)
+    seen = probe(temporal) if temporal else probe()
+    return healthy(processes=processes(supervisor=ProcessSeen(pid=10, tasks=tasks)), supervisor=seen)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (healthy(), ("skip", "no limit of processes and threads is set for this stack, or none can be read", "")),
+        (limited(35), ("pass", f"35 of at most 66 {RUN}", "")),
+        (limited(59), ("pass", f"59 of at most 66 {RUN}", "")),
+        (limited(60), ("warn", f"60 of at most 66 {RUN}", MORE_TASKS)),
+        (
+            limited(35, refused=1),
+            ("info", f"35 of at most 66 {RUN}; the limit was hit 1 time", ""),
+        ),
+        (
+            limited(66, refused=117),
+            (
+                "fail",
+                f"66 of at most 66 {RUN}, and the limit was hit 117 times",
+                MORE_TASKS,
+            ),
+        ),
+        (
+            limited(54, refused=117, temporal=ENDED),
+            (
+                "fail",
+                f"54 of at most 66 {RUN}, and the limit was hit 117 times; temporal ended",
+                MORE_TASKS,
+            ),
+        ),
+        (
+            limited(54, refused=117, temporal=ENDED_LONG_AGO),
+            ("info", f"54 of at most 66 {RUN}; the limit was hit 117 times", ""),
+        ),
+        (
+            limited(54, refused=117, allowed=100, temporal=ENDED),
+            ("info", f"54 of at most 100 {RUN}; the limit was hit 117 times", ""),
+        ),
+        (
+            limited(600, allowed=600),
+            (
+                "warn",
+                f"600 of at most 600 {RUN}",
+                "docker run --pids-limit 1200, or TasksMax=1200 in the systemd unit",
+            ),
+        ),
+    ],
+)
+async def test_processes_and_threads(facts: Facts, expected: tuple[str, str, str]) -> None:
+    assert brief(await machine.tasks(facts)) == expected

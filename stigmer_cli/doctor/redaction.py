@@ -20,6 +20,8 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL), GONE),
     (re.compile(rf"(?i)(authorization(?:{_QUOTE})?\s*[:=,]\s*(?:{_QUOTE})?)[^\"'\\\r\n]+"), rf"\1{GONE}"),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}"), rf"\1{GONE}"),
+    # also where it begins as a port and a path do: what strangers read may rather lack an address
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/:@\"']{0,200}:)[^\s\"']{1,300}@"), rf"\1{GONE}@"),
     *URL_SECRETS,
     # "name": "value", name='value', also within a string that was quoted again
     (re.compile(rf"(?i)({_WORD}(?:{_QUOTE})?\s*[:=]\s*{_QUOTE})(?:[^\"'\\]|\\.)+"), rf"\1{GONE}"),

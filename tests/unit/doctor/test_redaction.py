@@ -25,6 +25,7 @@ PLAIN = Redaction((), user_home=USER_HOME)
         ("sent bearer abcdef0123456789 to it", f"sent bearer {GONE} to it"),
         ("postgresql://ada:hunter2@db/stigmer", f"postgresql://ada:{GONE}@db/stigmer"),
         ("postgresql://ada:p@ss:w/rd@db:5432/stigmer?x=1", f"postgresql://ada:{GONE}@db:5432/stigmer?x=1"),
+        ("postgresql://ada:12/hunter2@db/stigmer", f"postgresql://ada:{GONE}@db/stigmer"),
         (
             "postgresql://db/stigmer?user=ada&password=hunter2&x=1",
             f"postgresql://db/stigmer?user=ada&password={GONE}&x=1",

@@ -4,14 +4,19 @@ They are a page, one JSON for a stream, and a redirect that drops what was asked
 """
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import httpx
     import httpx2
 
 BODY_MAX = 64 * 1024
+EVENTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+"""How a stream of events begins (HTML Living Standard, 9.2.6)."""
+
 LOSES_THE_BODY = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND, HTTPStatus.SEE_OTHER})
 """Redirects after which the HTTP libraries ask with GET, and without what was to be sent."""
 
@@ -42,7 +47,7 @@ async def refuse_what_is_no_answer(response: "httpx.Response | httpx2.Response")
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "text/html":
         raise NoAnswer("answered with a page (text/html), as a web site or a login does, and not as a model does")
-    if kind == "application/json" and await _asks_for_stream(response.request):
+    if kind == "application/json" and await _asks_for_stream(response.request) and not await _is_stream(response):
         raise _of_json(await _read(response))
 
 
@@ -65,6 +70,33 @@ async def _asks_for_stream(request: "httpx.Request | httpx2.Request") -> bool:
     except ValueError:
         return False
     return isinstance(asked, dict) and asked.get("stream") is True
+
+
+async def _is_stream(response: "httpx.Response | httpx2.Response") -> bool:
+    """Whether what comes is a stream of events all the same, as some endpoints send it (Palantir's Foundry)."""
+    if "content-encoding" in response.headers:
+        return False
+    stream = cast("Any", response.stream)  # of both libraries: what the client has put around that of the transport
+    pieces = stream._stream.__aiter__()  # noqa: SLF001 - no hook can look at what comes without taking it
+    first = await anext(pieces, b"")
+    stream._stream = _Begun(first, pieces, stream._stream)  # noqa: SLF001
+    return first.lstrip().startswith(EVENTS)
+
+
+class _Begun:
+    """A stream of bytes whose `first` ones have been read."""
+
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes], stream: Any) -> None:  # noqa: ANN401 - of two libraries
+        self._first, self._rest, self._stream = first, rest, stream
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        async with aclosing(self._rest) as rest:
+            yield self._first
+            async for piece in rest:
+                yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 async def _read(response: "httpx.Response | httpx2.Response") -> str:

@@ -258,6 +258,13 @@ async def test_a_redirect_that_leads_nowhere_fails_at_once(endpoint: Endpoint, s
         await answer(endpoint.url)
 
 
+async def test_a_stream_that_is_called_json_is_read_as_a_stream(endpoint: Endpoint) -> None:
+    """As of Palantir's Foundry: microsoft/foundry-dev-tools#195."""
+    endpoint.headers = {"Content-Type": "application/json"}
+    endpoint.words = ["hel", "lo"]
+    assert "".join(map(str, await answer(endpoint.url))) == "hello"
+
+
 async def test_a_page_of_a_wall_before_the_provider_is_told_by_its_title(endpoint: Endpoint) -> None:
     endpoint.status, endpoint.headers = 403, {"Content-Type": "text/html"}
     endpoint.body = f"<!DOCTYPE html><html><head><title>Just a moment...</title></head>{'<p>x</p>' * 1_000}</html>"

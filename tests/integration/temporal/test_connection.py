@@ -5,6 +5,7 @@ import http.client
 import random
 import re
 import time
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -79,8 +80,9 @@ async def test_a_killed_temporal_is_seen_at_the_next_call_and_found_again_on_the
 async def test_a_killed_temporal_is_seen_at_once_without_a_call(temporal: DevServer) -> None:
     temporal.start()
     async with connection_to(temporal) as connection:
+        connection.pace = replace(connection.pace, probe_every_s=3600.0)  # no probe sees it before the line does
         await connection.wait_connected()
-        await asyncio.sleep(0.3)  # the line is open, and the next probe far away
+        await until_true(lambda: connection._line is not None, within_s=STALL_S)
         temporal.kill()
         seen_s = await until(connection, S.DISCONNECTED, within_s=STALL_S)
         print(f"kill seen after {seen_s:.3f} s")

@@ -38,10 +38,11 @@ def home(tmp_path: Path) -> Home:
 def pytest_configure() -> None:
     """No test sees a setting of whoever runs it; what it starts can be interrupted, and keeps its compiled modules.
 
-    Behind a shell's `&` jobs ignore Ctrl-C, and their children inherit that.
+    Behind a shell's `&` jobs ignore Ctrl-C, behind `nohup` the end of the terminal, and their children inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for name in list(os.environ):  # here, since fixtures of a module copy them before any of its tests
         if name.startswith(("STIGMER_", "OPENAI_")) or name in CI_VARIABLES:
             del os.environ[name]

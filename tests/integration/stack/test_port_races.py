@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stigmer_cli.clock import SystemClock
@@ -16,7 +17,7 @@ from stigmer_cli.errors import OperationFailed
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.down import down
 from stigmer_cli.stack.options import StackOptions
-from stigmer_cli.stack.port_claims import PortClaims
+from stigmer_cli.stack.port_claims import NAME, PortClaims
 from stigmer_cli.stack.ports import PortsTaken, with_ports
 from stigmer_cli.stack.up import Ready, UpContext, up
 from stigmer_cli.supervisor.process import IS_LINUX
@@ -107,6 +108,11 @@ async def test_a_port_that_somebody_takes_after_it_was_found_free_is_drawn_again
         await down(home, clock=SystemClock())
 
 
+def _is_held_here(port: int) -> bool:
+    name = NAME.format(port=port).lstrip("\0")
+    return any(str(one.laddr).endswith(name) for one in psutil.Process().net_connections("unix"))
+
+
 def _is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -119,12 +125,14 @@ async def test_an_up_that_has_not_noticed_the_end_of_its_stack_keeps_no_port_fro
         (stack.home.path / "runner.pid").mkdir()  # the runner cannot start, so that `up` waits
         waiting = asyncio.create_task(stack.up())
         await until_true(lambda: "server" in stack.processes(), "a stack that starts")
+        port = stack.settings().server_port
+        await until_true(lambda: not _is_held_here(port), "the claim is the supervisor's alone")
         supervisor = stack.processes()["supervisor"]
         supervisor.send(signal.SIGKILL)
         deadline = time.monotonic() + 10
         while supervisor.is_alive and time.monotonic() < deadline:
             time.sleep(0.01)  # noqa: ASYNC251 - so that the first `up` does not notice it
         with PortClaims() as claims:
-            assert claims.take(stack.settings().server_port)
+            assert claims.take(port)
         with suppress(OperationFailed):
             await waiting

@@ -6,7 +6,7 @@ from dataclasses import replace
 from stigmer_cli.doctor.check import Check, Found, Scope, skipped
 from stigmer_cli.doctor.facts.facts import Facts
 
-LOCAL_COMMAND = re.compile(r"\bstigmer (up|down|restart|logs|serve)\b|\bkill -|\btemporal operator\b")
+LOCAL_COMMAND = re.compile(r"\bstigmer (up|down|restart|logs|serve)\b|\bkill -|\btemporal (operator|task-queue)\b")
 THERE = "on the machine of that server: stigmer doctor"
 
 

@@ -73,6 +73,12 @@ def operator(facts: Facts, arguments: str) -> str:
     return f"{_binary(facts.settings)} operator {arguments} --address {facts.address}"
 
 
+def with_binary(facts: Facts, command: str) -> str:
+    """`command`, of Temporal's own tool or another, as it can be typed here."""
+    tool, _, arguments = command.partition(" ")
+    return f"{_binary(facts.settings)} {arguments}" if tool == "temporal" else command
+
+
 def _binary(settings: Settings) -> str:
     """The `temporal` that Stigmer uses: it need not be on the PATH."""
     try:

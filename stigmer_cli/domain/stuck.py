@@ -24,6 +24,7 @@ class StuckClass(StrEnum):
     RESULT_UNKNOWN = "result-unknown"
     WAITING_FOR_RUNNER = "waiting for a runner"
     STARTING_LATE = "starting late"
+    RATE_LIMITED = "rate-limited"
     WAITING_FOR_MODEL = "waiting for its model"
     PAUSED = "paused"
     CANNOT_REPLAY = "cannot-replay"
@@ -91,6 +92,7 @@ _WAYS_OUT: Mapping[StuckClass, WayOut] = {
     StuckClass.KEEPS_FAILING: WayOut(commands=("stigmer restart runner", f"{CANCEL} {{id}}")),
     StuckClass.WAITING_FOR_RUNNER: WayOut(commands=("stigmer up", MORE_WORKERS)),
     StuckClass.STARTING_LATE: WayOut(commands=(MORE_WORKERS,)),
+    StuckClass.RATE_LIMITED: WayOut(commands=(WAIT,)),
     StuckClass.WAITING_FOR_MODEL: WayOut(commands=(f"{WATCH} {{id}}", f"{CANCEL} {{id}}")),
     StuckClass.UNKNOWN: WayOut(commands=(WAIT,)),
 }

@@ -13,11 +13,13 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import GRACE_S, StuckClass
+from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.moved import find_moved
 from stigmer_cli.executions.pollers import Polling
 from stigmer_cli.executions.reason import explain_wait, find_hold
 from stigmer_cli.executions.reconcile.observe import observe
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
+from stigmer_cli.judgement.limited import find_limitable, judge_limited
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Rules, plan
 from stigmer_cli.judgement.stuck import Stuck, StuckContext, Untaken, find_untaken, is_young, judge
@@ -215,11 +217,20 @@ class StuckWatch:
             untaken_s = self._untaken_times.untaken_s(observation)
             is_behind = observation.execution.id in behind
             judged.append(judge(observation, move, replace(context, untaken_s=untaken_s, is_behind=is_behind)))
-        found = [one for one in judged if one is not None]
+        found = await self._explain_late([one for one in judged if one is not None], observations)
         if held is not None:
             return found
         moved = await find_moved([one.execution for one in found if one.execution.dispatch.is_submitted], self._store)
         return [one for one in found if one.execution.id not in moved]
+
+    async def _explain_late(self, found: Sequence[Stuck], observations: Sequence[Observation]) -> Sequence[Stuck]:
+        """`found`, where what starts late for a limit of the task queue says so; Temporal is asked only if any may."""
+        late = find_limitable(found, observations)
+        try:
+            limit = await self._gateway.queue_limit() if late else None
+        except StigmerError:
+            return found  # the connection has been told
+        return [judge_limited(one, limit) if limit and one.execution.id in late else one for one in found]
 
     async def _find_behind(self, rows: Sequence[Execution], now: datetime) -> set[ExecutionId]:
         """Those of `rows` that wait for their turn in a session, or have had it for so short that nothing is wrong."""

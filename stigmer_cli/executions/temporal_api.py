@@ -7,6 +7,7 @@ from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.temporal.connection import ConnectionStatus
 from stigmer_cli.temporal.gateway import Observed, Poller, Started
 from stigmer_cli.temporal.pending import TaskFailure
+from stigmer_cli.temporal.task_queue import QueueLimit
 
 
 class TemporalLink(Protocol):
@@ -55,3 +56,6 @@ class TemporalGateway(Protocol):
 
     async def pollers(self) -> Sequence[Poller]:
         """The runners that poll the task queue for both workflows and activities."""
+
+    async def queue_limit(self) -> QueueLimit | None:
+        """The limit, set by somebody in Temporal, that lately kept activities of the task queue from starting."""

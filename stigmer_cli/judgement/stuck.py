@@ -15,6 +15,7 @@ either       workflow task or activity in its third attempt or a later one      
 either       a report of a runner goes unanswered for `REPORT_MAX_S`            keeps-failing: its server is away
 either       something that no runner has taken, and none polls                 waiting for a runner
 either       the same for `LATE_S`, and runners poll                            starting late
+either       the same, and its task queue is limited in Temporal (limited.py)   rate-limited
 PENDING      open, and no run has claimed it                                    starting late
 IN_PROGRESS  taken, at its first or second attempt                              (not stuck)
 
@@ -109,7 +110,7 @@ class Stuck:
     """A stuck execution: its class, the cause in words, and since when, as far as that is known.
 
     `passes`: it continues without help as soon as what it waits for is there. `step` is the one step that a person has
-    to decide about; empty if there is none, or more than one.
+    to decide about; empty if there is none, or more than one. `command` undoes what somebody did in Temporal.
     """
 
     execution: Execution
@@ -118,10 +119,13 @@ class Stuck:
     since: datetime
     passes: bool = False
     step: str = ""
+    command: str = ""
 
     @property
     def hint(self) -> str:
         """What to type."""
+        if self.command:
+            return self.command
         if self.step:
             found = way_out_of_mismatch if self.kind is StuckClass.JOURNAL_MISMATCH else way_out_of_step
             return str(found(self.execution.id, self.step))

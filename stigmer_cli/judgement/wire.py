@@ -25,6 +25,7 @@ def stuck_groups(found: Sequence[Stuck]) -> list[StuckGroup]:
 
 def _group(alike: Sequence[Stuck]) -> StuckGroup:
     first, ids = alike[0], [one.execution.id for one in alike]
+    found = way_out_of_all(first.kind, ids, first.execution.phase, passes=first.passes)
     return StuckGroup(
         kind=first.kind,
         phase=first.execution.phase,
@@ -34,5 +35,5 @@ def _group(alike: Sequence[Stuck]) -> StuckGroup:
         oldest_at=first.execution.created_at,
         since=min(one.since for one in alike),
         cause=first.cause,
-        commands=list(way_out_of_all(first.kind, ids, first.execution.phase, passes=first.passes).commands),
+        commands=[first.command] if first.command else list(found.commands),
     )

@@ -8,6 +8,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.temporal_api import TemporalGateway
 from stigmer_cli.temporal.gateway import Observed, Poller, Started
 from stigmer_cli.temporal.pending import TaskFailure
+from stigmer_cli.temporal.task_queue import QueueLimit
 
 OK = "ok"
 
@@ -64,6 +65,10 @@ class CountedGateway:
     async def pollers(self) -> Sequence[Poller]:
         """The runners that poll the task queue for both workflows and activities."""
         return await self._count("pollers", self._gateway.pollers())
+
+    async def queue_limit(self) -> QueueLimit | None:
+        """The limit, set by somebody in Temporal, that lately kept activities of the task queue from starting."""
+        return await self._count("queue-limit", self._gateway.queue_limit())
 
     async def _count(self, call: str, answer: Awaitable[R]) -> R:
         try:

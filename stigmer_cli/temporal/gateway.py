@@ -26,7 +26,6 @@ from temporalio.api.errordetails.v1 import WorkflowExecutionAlreadyStartedFailur
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
-    DescribeTaskQueueRequest,
     DescribeTaskQueueResponse,
     DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryRequest,
@@ -61,6 +60,7 @@ from stigmer_cli.temporal.pending import (
     pending_task_of,
     task_failure_of,
 )
+from stigmer_cli.temporal.task_queue import QueueLimit, find_limit, make_describe_request
 from stigmer_cli.temporal.workflow_input import RUN_GRACE_S, make_workflow_input
 from stigmer_cli.waits import both
 
@@ -280,6 +280,11 @@ class Gateway:
         """About how many tasks wait for a runner."""
         return sum(queue.stats.approximate_backlog_count for queue in await self._describe_queues())
 
+    async def queue_limit(self) -> QueueLimit | None:
+        """The limit, set by somebody in Temporal, that lately kept activities of the task queue from starting."""
+        answer = await self._describe_queue(TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+        return find_limit(answer, self._target, self._task_queue)
+
     # -- starting
 
     async def _start_request(self, workflow: WorkflowName, timeout_s: float | None) -> StartWorkflowExecutionRequest:
@@ -354,12 +359,7 @@ class Gateway:
         return await both(*map(self._describe_queue, kinds))
 
     async def _describe_queue(self, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:
-        request = DescribeTaskQueueRequest(
-            namespace=self._target.namespace,
-            task_queue=TaskQueue(name=self._task_queue),
-            task_queue_type=kind,
-            report_stats=True,
-        )
+        request = make_describe_request(self._target, self._task_queue, kind)
         return await self._call(
             lambda client: client.workflow_service.describe_task_queue(request, retry=False), self._pace.probe_s
         )

@@ -23,6 +23,7 @@ from stigmer_cli.temporal.gateway import Observed, Poller, RunState, Started
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure, TemporalPause
 from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import Target
+from stigmer_cli.temporal.task_queue import QueueLimit
 
 R = TypeVar("R")
 EPOCH = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
@@ -207,6 +208,8 @@ class InMemoryGateway:
         self.asked: list[WorkflowId] = []
         self.trouble: StigmerError | None = None
         self.live: list[Poller] = []
+        self.limit: QueueLimit | None = None
+        self.limits_asked = 0
 
     async def start(self, workflow: WorkflowName, *, timeout_s: float | None) -> Started:
         self._feel()
@@ -276,6 +279,11 @@ class InMemoryGateway:
     async def pollers(self) -> Sequence[Poller]:
         self._feel()
         return tuple(self.live)
+
+    async def queue_limit(self) -> QueueLimit | None:
+        self._feel()
+        self.limits_asked += 1
+        return self.limit
 
     async def backlog(self) -> int:
         self._feel()

@@ -7,7 +7,7 @@ from stigmer_cli.doctor.check import Found, because, check, failed, passed, skip
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen, Facts
 from stigmer_cli.doctor.facts.server_clock import servers_now
 from stigmer_cli.doctor.repairs.orphans import BRING_BACK
-from stigmer_cli.doctor.text import IDS_SHOWN, count, list_names
+from stigmer_cli.doctor.text import IDS_SHOWN, count, list_names, with_binary
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
@@ -107,10 +107,15 @@ async def behind(facts: Facts) -> Found:
 async def late(facts: Facts) -> Found:
     """They were submitted more than five seconds ago, runners are there, and none has taken them up.
 
-    The runners have more than they can take. Each further `stigmer work` takes its share.
+    The runners have more than they can take. Each further `stigmer work` takes its share. Or somebody limited the task
+    queue in Temporal: then the command that removes the limit is shown.
     """
     return await _judge_stuck(
-        facts, StuckClass.STARTING_LATE, phase=Phase.PENDING, well="what is submitted is being taken up"
+        facts,
+        StuckClass.STARTING_LATE,
+        StuckClass.RATE_LIMITED,
+        phase=Phase.PENDING,
+        well="what is submitted is being taken up",
     )
 
 
@@ -143,12 +148,13 @@ async def standing_still(facts: Facts) -> Found:
 
     The runner died or was stopped, and none has taken its place, or all are busy. Nothing is lost: the next runner goes
     on with them. Or their model is busy or cannot be reached: it is asked again for as long as STIGMER_MODEL_RETRY_FOR
-    says.
+    says. Or somebody limited the task queue in Temporal.
     """
     return await _judge_stuck(
         facts,
         StuckClass.WAITING_FOR_RUNNER,
         StuckClass.STARTING_LATE,
+        StuckClass.RATE_LIMITED,
         StuckClass.WAITING_FOR_MODEL,
         phase=Phase.IN_PROGRESS,
         well="somebody works on everything that is in progress",
@@ -204,7 +210,8 @@ def _is_minor(group: "StuckGroup") -> bool:
 def _commands(facts: Facts, groups: "Sequence[StuckGroup]") -> str:
     """The commands against all of them; groups that pass by themselves add none where another group needs one."""
     told = [group for group in groups if not group.passes] or groups
-    return " && ".join(dict.fromkeys(group.commands[0 if facts.is_here else -1] for group in told))
+    commands = dict.fromkeys(group.commands[0 if facts.is_here else -1] for group in told)
+    return " && ".join(with_binary(facts, command) for command in commands)
 
 
 def _ids(groups: "Sequence[StuckGroup]") -> list[str]:

@@ -81,6 +81,11 @@ async def test_without_a_runner_there_are_no_pollers_and_a_backlog(
     assert await eventually(subject.gateway.backlog, within_s=15) >= 1
 
 
+async def test_a_task_queue_that_nobody_limited_has_no_limit(subject: GatewayUnderTest, execution: ExecutionId) -> None:
+    await subject.gateway.start(workflow(execution), timeout_s=None)
+    assert await subject.gateway.queue_limit() is None
+
+
 async def test_a_missing_namespace_is_never_a_missing_workflow(
     subject: GatewayUnderTest, execution: ExecutionId
 ) -> None:

@@ -1,7 +1,7 @@
 """Going round what is open, on real rows: every class is counted, told once, and gone when it is mended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -20,6 +20,7 @@ from stigmer_cli.judgement.stuck import LATE_S
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
+from stigmer_cli.temporal.task_queue import QueueLimit
 from tests.integration.executions.conftest import Harness, submitted
 from tests.support.fakes import ManualClock
 from tests.support.fakes_temporal import Run
@@ -148,6 +149,38 @@ async def test_what_nobody_takes_is_late_by_the_clock_of_who_looks_and_never_by_
     assert await watched.round() == {StuckClass.STARTING_LATE: 1}
     workflow.pending_activities = watched.perform(2, is_taken=False)
     assert await watched.round() == {}, "another attempt waits anew"
+
+
+async def test_what_a_limit_of_the_task_queue_keeps_waiting_is_told_and_nobody_asks_while_nothing_is_late(
+    watched: Watched,
+) -> None:
+    execution, workflow = await watched.in_progress()
+    gateway = watched.harness.gateway
+    workflow.pending_activities = watched.perform(is_taken=False)
+    queue = execution.workflow.task_queue
+    gateway.limit = QueueLimit(
+        queue=queue, per_s=0, who="me@here", reason="a look", since=watched.clock.now(), command="temporal x"
+    )
+    assert await watched.round() == {}
+    assert gateway.limits_asked == 0
+    await watched.clock.advance(LATE_S + 1)
+    assert await watched.round() == {StuckClass.RATE_LIMITED: 1}
+    assert gateway.limits_asked == 1
+    stuck = await watched.watch.stuck_of(await watched.harness.get(execution))
+    assert stuck is not None
+    assert (stuck.cause, stuck.hint, stuck.passes) == (gateway.limit.cause, "temporal x", False)
+    workflow.pending_activities, workflow.pending_task = (
+        (),
+        PendingTask(attempt=1, since=watched.clock.now(), is_taken=False),
+    )
+    assert await watched.round() == {}
+    await watched.clock.advance(LATE_S + 1)
+    assert await watched.round() == {StuckClass.STARTING_LATE: 1}, "a workflow task cannot be limited"
+    workflow.pending_activities, workflow.pending_task = watched.perform(2, is_taken=False), None
+    gateway.limit = replace(gateway.limit, queue="another")
+    await watched.round()
+    await watched.clock.advance(LATE_S + 1)
+    assert await watched.round() == {StuckClass.STARTING_LATE: 1}
 
 
 async def test_while_temporal_is_away_nothing_is_judged_and_everything_is_listed(watched: Watched) -> None:

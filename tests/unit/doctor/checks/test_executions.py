@@ -46,6 +46,8 @@ CHECK_OF = {
     (StuckClass.KEEPS_FAILING, IN_PROGRESS): "STG409",
     (StuckClass.WAITING_FOR_RUNNER, IN_PROGRESS): "STG410",
     (StuckClass.STARTING_LATE, IN_PROGRESS): "STG410",
+    (StuckClass.RATE_LIMITED, PENDING): "STG407",
+    (StuckClass.RATE_LIMITED, IN_PROGRESS): "STG410",
 }
 """Which check tells of it; what could not be asked about is told by the checks of Temporal."""
 
@@ -107,6 +109,17 @@ async def test_the_way_out_is_the_judges_and_fits_where_the_stack_is(
     code, seen = CHECK_OF[kind, phase], having(stuck(kind, phase=phase))
     assert brief(await found_by(code, seen))[::2] == (result, here)
     assert brief(await found_by(code, seen, endpoints=None))[::2] == (result, elsewhere)
+
+
+async def test_a_limit_of_the_task_queue_is_removed_by_the_temporal_that_is_installed() -> None:
+    command = "temporal task-queue config set --queue-rps-limit default"
+    closed = stuck(StuckClass.RATE_LIMITED, ONE, command=command)
+    result, message, hint = brief(await found_by("STG410", having(closed)))
+    assert (result, message) == ("fail", f"{WHICH} rate-limited: because")
+    assert hint.startswith("/")
+    assert hint.endswith(f"/{command}")
+    slow = stuck(StuckClass.RATE_LIMITED, ONE, phase=PENDING, command=command, passes=True)
+    assert brief(await found_by("STG407", having(slow)))[::2] == ("warn", hint)
 
 
 async def test_what_goes_on_by_itself_is_a_warning() -> None:

@@ -23,7 +23,7 @@ from stigmer_cli.runner.agent.calls import TRIES_MAX as TOOL_TRIES_MAX
 from stigmer_cli.runner.agent.calls import JournaledTools, ToolOffer
 from stigmer_cli.runner.agent.conversation import Conversation, StepJournal
 from stigmer_cli.runner.agent.history import history_of
-from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput, describe_misfit
+from stigmer_cli.runner.agent.output import StructuredOutput, describe_misfit
 from stigmer_cli.runner.agent.played import PlayedModel, play_echo, play_script
 from stigmer_cli.runner.agent.turns import JournaledModel
 from stigmer_cli.runner.journal import StepFailed
@@ -31,7 +31,7 @@ from stigmer_cli.runner.model.echo import Echo
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library import settings_for
 from stigmer_cli.runner.model.script import ScriptedModel, count_turns
-from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
+from stigmer_cli.runner.model.seam import TRIES_AGAIN_MAX, Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.secrets import SecretMissing
 from stigmer_cli.tool_server.connection import ServerSettings, ToolServer
 from stigmer_cli.tool_server.result import ToolServerAway

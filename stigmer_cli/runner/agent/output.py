@@ -8,9 +8,6 @@ from pydantic_ai.exceptions import ModelRetry
 from stigmer_cli.json_schema import find_misfit
 from stigmer_cli.json_text import read_json
 
-TRIES_AGAIN_MAX = 2
-"""How often a model whose answer is empty or does not fit is asked for another one."""
-
 FENCE = "```"
 
 

@@ -26,14 +26,14 @@ from stigmer_cli.runner.agent.contents import (
 from stigmer_cli.runner.agent.conversation import Conversation, key_of_turn
 from stigmer_cli.runner.agent.cutting import find_shorter
 from stigmer_cli.runner.agent.history import with_follow_ups
-from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput, describe_misfit
+from stigmer_cli.runner.agent.output import StructuredOutput, describe_misfit
 from stigmer_cli.runner.agent.played import PlayedModel
 from stigmer_cli.runner.agent.told import tell
 from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, describe_exchanges
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library_answer import text_of_event, usage_of
 from stigmer_cli.runner.model.library_chunks import repair_chunks
-from stigmer_cli.runner.model.seam import ContextTooLong, ModelFailed
+from stigmer_cli.runner.model.seam import TRIES_AGAIN_MAX, ContextTooLong, ModelFailed
 
 
 class JournaledModel(WrapperModel):

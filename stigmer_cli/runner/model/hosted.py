@@ -1,7 +1,7 @@
 """Models that a provider has, through pydantic-ai, which `library` loads when it is first needed."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from stigmer_cli.runner.model.library_answer import (
 )
 from stigmer_cli.runner.model.library_chunks import repair_chunks
 from stigmer_cli.runner.model.library_failure import AskedModel, silence_of, translate_failure
-from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.runner.model.seam import TRIES_AGAIN_MAX, ModelBusy, ModelFailed
 from stigmer_cli.runner.model.silence import Silence
 from stigmer_cli.runner.secrets import SecretMissing, Secrets
 from stigmer_cli.secret_values import DELIVERED
@@ -72,15 +72,26 @@ class HostedModel:
             raise self._no_key()
 
     async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
-        """The answer as it comes. Raises ModelFailed, or ModelBusy where asking again may help."""
+        """The answer as it comes; for one without a word the model is asked again, `TRIES_AGAIN_MAX` times at most.
+
+        Raises ModelFailed, or ModelBusy where asking again later may help.
+        """
         await self._library.load(self._provider)
-        is_empty = True
+        has_word = False
+        for _ in range(1 + TRIES_AGAIN_MAX):
+            async with aclosing(self._stream_once(work)) as answer:
+                async for part in answer:
+                    has_word = has_word or isinstance(part, str)
+                    yield part
+            if has_word:
+                return
+        raise ModelFailed(f"{self._asked.where} has given an empty answer, and was asked for another one in vain")
+
+    async def _stream_once(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
         async with self.errors_as_ours(), self._request(work) as response:
             try:
                 async for event in self.watch(response):
-                    text = text_of_event(event)
-                    if text:
-                        is_empty = False
+                    if text := text_of_event(event):
                         yield text
             except Exception:
                 if usage := usage_of(response.get(), work.model):
@@ -89,8 +100,6 @@ class HostedModel:
             if usage := usage_of(response.get(), work.model):
                 yield usage
             self.check_answer(response.get())
-            if is_empty:
-                raise ModelFailed(f"{self._asked.where} has given an empty answer")
 
     async def library_model(self) -> "Model":
         """The model as pydantic-ai knows it. Raises ModelFailed, and InstallationChanged."""

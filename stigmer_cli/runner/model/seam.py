@@ -7,6 +7,9 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.errors import OperationFailed, Unavailable
 
+TRIES_AGAIN_MAX = 2
+"""How often a model whose answer is empty or does not fit is asked for another one."""
+
 
 class Model(Protocol):
     """Answers work. Raises ModelFailed or ModelBusy, whose message is a sentence without any key in it."""

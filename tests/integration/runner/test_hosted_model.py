@@ -272,9 +272,12 @@ async def test_a_page_of_a_wall_before_the_provider_is_told_by_its_title(endpoin
         await answer(endpoint.url)
 
 
-async def test_an_answer_without_a_word_is_no_answer(endpoint: Endpoint) -> None:
-    endpoint.turns = [([{"reasoning_content": "I wonder"}], "stop")]
-    with pytest.raises(ModelFailed, match="has given an empty answer"):
+async def test_a_model_that_answers_without_a_word_is_asked_again(endpoint: Endpoint) -> None:
+    wordless: tuple[list[dict[str, object]], str] = ([{"reasoning_content": "I wonder"}], "stop")
+    endpoint.turns = [wordless, wordless, ([{"content": "hello"}], "stop")]
+    assert "".join(map(str, await answer(endpoint.url))) == "hello"
+    endpoint.turns = [wordless] * 3
+    with pytest.raises(ModelFailed, match="has given an empty answer, and was asked for another one in vain"):
         await answer(endpoint.url)
 
 

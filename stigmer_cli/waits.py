@@ -25,15 +25,25 @@ async def wait_at_most(limit_s: float | None, awaited: Awaitable[object]) -> boo
 
 
 async def both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other]) -> tuple[One, Other]:
-    """What both return, awaited at the same time; raises what the first of them to fail raises, as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            first, second = group.create_task(one), group.create_task(other)
-    except ExceptionGroup as failed:
-        error = failed.exceptions[0]
-    else:
-        return first.result(), second.result()
-    raise error
+    """What both return, awaited at the same time; raises what the first of them to fail raises, as it is.
+
+    Neither fails as a task: a TaskGroup that ends for that forgets that its caller was cancelled (until Python 3.13).
+    """
+    failed: list[Exception] = []
+
+    async def settle(awaited: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - it returns what is awaited
+        try:
+            return await awaited
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            failed.append(error)
+            first.cancel()
+            second.cancel()
+
+    async with asyncio.TaskGroup() as group:
+        first, second = group.create_task(settle(one)), group.create_task(settle(other))
+    if failed:
+        raise failed[0]
+    return first.result(), second.result()
 
 
 async def first_of(waits: Sequence[Callable[[], Awaitable[object]]]) -> None:

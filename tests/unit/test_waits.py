@@ -46,3 +46,33 @@ async def test_both_are_awaited_at_once_and_an_error_comes_as_it_is() -> None:
         with pytest.raises(ValueError, match="no") as failed:
             await both(asyncio.sleep(3600), fail())
     assert isinstance(failed.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("turns", range(10))
+async def test_a_cancellation_is_not_lost_where_one_of_both_fails_at_the_same_time(turns: int) -> None:
+    """Else a loop that takes each failure for a missed probe goes on for ever."""
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("no")
+
+    async def end_slowly() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+    async def watch() -> str:
+        try:
+            await both(fail(), end_slowly())
+        except ValueError:
+            return "failed"
+        return "done"
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(watch())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_cancelled_in_time = task.cancel()
+    assert task.cancelled() is was_cancelled_in_time

@@ -39,8 +39,12 @@ async def both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other])
             first.cancel()
             second.cancel()
 
-    async with asyncio.TaskGroup() as group:
-        first, second = group.create_task(settle(one)), group.create_task(settle(other))
+    try:
+        async with asyncio.TaskGroup() as group:
+            first, second = group.create_task(settle(one)), group.create_task(settle(other))
+    finally:
+        one.close()  # if it was cancelled before its first turn, nobody has awaited it
+        other.close()
     if failed:
         raise failed[0]
     return first.result(), second.result()

@@ -13,7 +13,7 @@ import h11
 import httpx
 
 from stigmer_cli.host_names import hosts_to_try
-from stigmer_cli.waits import wait_at_most
+from stigmer_cli.waits import first_success, wait_at_most
 
 CONNECTIONS_MAX = 100
 KEPT_MAX = 20
@@ -216,15 +216,11 @@ class PlainTransport(httpx.AsyncBaseTransport):
         return wire
 
     async def _reach(self, loop: asyncio.AbstractEventLoop) -> Wire:
-        first: OSError | None = None
-        for host in hosts_to_try(self._host):
-            try:
-                _, wire = await loop.create_connection(Wire, host, self._port, happy_eyeballs_delay=HAPPY_EYEBALLS_S)
-            except OSError as error:
-                first = first or error
-            else:
-                return wire
-        raise first or OSError("no address")
+        async def connect(host: str) -> Wire:
+            _, wire = await loop.create_connection(Wire, host, self._port, happy_eyeballs_delay=HAPPY_EYEBALLS_S)
+            return wire
+
+        return await first_success(hosts_to_try(self._host), connect, despite=OSError)
 
 
 class _Exchange:

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 One = TypeVar("One")
+Candidate = TypeVar("Candidate")
+Result = TypeVar("Result")
 Other = TypeVar("Other")
 
 
@@ -48,6 +50,23 @@ async def both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other])
     if failed:
         raise failed[0]
     return first.result(), second.result()
+
+
+async def first_success(
+    candidates: Sequence[Candidate], attempt: Callable[[Candidate], Awaitable[Result]], *, despite: type[Exception]
+) -> Result:
+    """What `attempt` returns for the first of `candidates` (one at least) for which it does not raise `despite`.
+
+    Raises the first of these errors where it raises one for each; any other error at once.
+    """
+    first: Exception | None = None
+    for candidate in candidates:
+        try:
+            return await attempt(candidate)
+        except despite as error:
+            first = first or error
+    assert first is not None, "there is a candidate"  # noqa: S101 - what every caller has
+    raise first
 
 
 async def first_of(waits: Sequence[Callable[[], Awaitable[object]]]) -> None:

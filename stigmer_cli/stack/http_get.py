@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from stigmer_cli.host_names import hosts_to_try
 from stigmer_cli.proxies import PORTS
 from stigmer_cli.server_proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
+from stigmer_cli.waits import first_success
 
 BODY_MAX = 4 * 1024 * 1024
 
@@ -63,13 +64,12 @@ async def http_get(
 async def _open(
     host: str, port: int, context: ssl.SSLContext | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    first: OSError | None = None
-    for one in hosts_to_try(host):
-        try:
-            return await asyncio.open_connection(one, port, ssl=context, server_hostname=host if context else None)
-        except OSError as error:
-            first = first or error
-    raise first or OSError("no address")
+    server_hostname = host if context else None
+    return await first_success(
+        hosts_to_try(host),
+        lambda one: asyncio.open_connection(one, port, ssl=context, server_hostname=server_hostname),
+        despite=OSError,
+    )
 
 
 async def _read_all(reader: asyncio.StreamReader) -> bytes:

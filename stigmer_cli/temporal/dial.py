@@ -32,7 +32,7 @@ from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled
 from stigmer_cli.temporal.secure import find_tls_cause, tls_of
 from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import Target
-from stigmer_cli.waits import both
+from stigmer_cli.waits import both, first_success
 
 DAY_S = 86_400
 NO_SUCH_WORKFLOW = "stigmer/probe"
@@ -112,18 +112,15 @@ class SdkDialer:
 
         Temporal closes it after two minutes without a word (grpc-go's connection timeout, 120 s).
         """
-        first: OSError | None = None
-        for address in _addresses_to_try(target):
+
+        async def connect(address: str) -> Line:
             host, _, port = address.rpartition(":")
-            try:
-                line, _ = await asyncio.get_running_loop().create_connection(
-                    lambda: _Listener(ended), host.strip("[]"), int(port)
-                )
-            except OSError as error:
-                first = first or error
-            else:
-                return line
-        raise first or OSError("no address")
+            line, _ = await asyncio.get_running_loop().create_connection(
+                lambda: _Listener(ended), host.strip("[]"), int(port)
+            )
+            return line
+
+        return await first_success(_addresses_to_try(target), connect, despite=OSError)
 
 
 class _Listener(asyncio.Protocol):
@@ -138,23 +135,21 @@ class _Listener(asyncio.Protocol):
 
 async def _connect(target: Target, identity: str) -> Client:
     """A connected client; raises RuntimeError where nobody listens, as the address that is named says it."""
-    first: RuntimeError | None = None
-    for address in _addresses_to_try(target):
-        try:
-            return await Client.connect(
-                address,
-                namespace=target.namespace,
-                api_key=read_api_key(target),
-                tls=tls_of(target),
-                identity=identity,
-                keep_alive_config=KEEP_ALIVE,
-                # On one machine to compress what is sent only takes time, at both ends.
-                grpc_compression=GrpcCompression.NONE if target.is_loopback else GrpcCompression.GZIP,
-                runtime=quiet_runtime(),
-            )
-        except RuntimeError as error:
-            first = first or error
-    raise first or RuntimeError("no address")
+
+    async def connect(address: str) -> Client:
+        return await Client.connect(
+            address,
+            namespace=target.namespace,
+            api_key=read_api_key(target),
+            tls=tls_of(target),
+            identity=identity,
+            keep_alive_config=KEEP_ALIVE,
+            # On one machine to compress what is sent only takes time, at both ends.
+            grpc_compression=GrpcCompression.NONE if target.is_loopback else GrpcCompression.GZIP,
+            runtime=quiet_runtime(),
+        )
+
+    return await first_success(_addresses_to_try(target), connect, despite=RuntimeError)
 
 
 def _addresses_to_try(target: Target) -> Sequence[str]:

@@ -24,6 +24,16 @@ async def _last(harness: Harness, execution: Execution) -> EventType:
     return (await harness.event_types(execution))[-1]
 
 
+async def _lost_with_a_step_in_the_air(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Execution:
+    monkeypatch.setattr(harness.store, "progress", Recorded(SENDING))
+    harness.disconnect()
+    execution = await harness.accept()
+    await harness.dispatcher.run_once()
+    await claim(harness.store, execution.id, epoch=1, run=RunId("run-a"), runner="r")
+    harness.forget(execution)
+    return execution
+
+
 async def test_an_orphan_is_submitted_again_under_the_same_id(harness: Harness) -> None:
     harness.disconnect()
     execution = await harness.accept()
@@ -139,12 +149,7 @@ async def test_what_was_interrupted_is_resumed_until_it_gets_nowhere(harness: Ha
 async def test_what_may_have_had_effects_is_marked_and_not_run_again(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harness.store, "progress", Recorded(SENDING))
-    harness.disconnect()
-    execution = await harness.accept()
-    await harness.dispatcher.run_once()
-    await claim(harness.store, execution.id, epoch=1, run=RunId("run-a"), runner="r")
-    harness.forget(execution)
+    execution = await _lost_with_a_step_in_the_air(harness, monkeypatch)
     for _ in range(3):
         await harness.reconciler.run_once()
     row = await harness.get(execution)
@@ -214,12 +219,7 @@ async def test_reconciling_twice_equals_once(harness: Harness) -> None:
 async def test_a_result_that_comes_after_the_mark_lets_it_go_on_without_a_person(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harness.store, "progress", Recorded(SENDING))
-    harness.disconnect()
-    execution = await harness.accept()
-    await harness.dispatcher.run_once()
-    await claim(harness.store, execution.id, epoch=1, run=RunId("run-a"), runner="r")
-    harness.forget(execution)
+    execution = await _lost_with_a_step_in_the_air(harness, monkeypatch)
 
     async def is_marked() -> bool:
         return (await harness.get(execution)).attention is not None

@@ -121,18 +121,10 @@ def test_a_runner_that_stops_leaves_no_step_as_cut_off_that_another_may_have_to_
     assert runner.row.journal["/do/0/a"].state is (StepState.DONE if takes < 0.5 else StepState.BEGUN)
 
 
-def test_an_attempt_that_ends_for_the_want_of_an_evaluation_cuts_nothing_off_for_good() -> None:
+@pytest.mark.parametrize("why", ["unavailable", "broken"], ids=["the want of an evaluation", "what a branch raises"])
+def test_an_attempt_that_ends_within_a_branch_cuts_nothing_off_for_good(why: str) -> None:
     slow = "{slow: {call: agent, with: {n: 1, takes: 60}}}"
-    busy = "{busy: {do: [{w: {wait: PT2S}}, {s: {set: {n: '${ .unavailable }'}}}]}}"
-    runner = Runner(f"do: [{{f: {{fork: {{branches: [{slow}, {busy}]}}}}}}]")
-    with pytest.raises(ExceptionGroup):
-        play(runner, None)
-    assert runner.row.journal["/do/0/f/fork/branches/0/slow"].state is StepState.BEGUN
-
-
-def test_an_attempt_that_ends_by_what_a_branch_raises_cuts_nothing_off_for_good() -> None:
-    slow = "{slow: {call: agent, with: {n: 1, takes: 60}}}"
-    busy = "{busy: {do: [{w: {wait: PT2S}}, {s: {set: {n: '${ .broken }'}}}]}}"
+    busy = f"{{busy: {{do: [{{w: {{wait: PT2S}}}}, {{s: {{set: {{n: '${{ .{why} }}'}}}}}}]}}}}"
     runner = Runner(f"do: [{{f: {{fork: {{branches: [{slow}, {busy}]}}}}}}]")
     with pytest.raises(ExceptionGroup):
         play(runner, None)
